@@ -1,0 +1,37 @@
+"""What exists: every table, declared once. No I/O.
+
+`TABLES` maps a name to its declaration; `locate` tells which table an object key of the vendor's bucket belongs to.
+"""
+
+import re
+from datetime import date
+
+from workbench.errors import UnknownName
+from workbench.tables import stocks
+from workbench.tables.spec import Column, Era, Feed, Table, quote
+
+__all__ = ["TABLES", "Column", "Era", "Feed", "Table", "find", "locate", "quote"]
+
+TABLES: dict[str, Table] = {table.name: table for table in stocks.TABLES}
+
+_FEEDS = {feed.prefix: (table, feed) for table in TABLES.values() for feed in table.feeds}
+_KEY = re.compile(r"(?P<prefix>.+)/(?P<year>\d{4})/(?P<month>\d\d)/(?P<day>(?P=year)-(?P=month)-\d\d)\.csv\.gz")
+
+
+def find(name: str) -> Table:
+    """The declaration of a table; raises `UnknownName` with the nearest names."""
+    if name in TABLES:
+        return TABLES[name]
+    raise UnknownName("table", name, TABLES)
+
+
+def locate(key: str) -> tuple[Table, Feed, date] | None:
+    """The table, feed and session that an object key belongs to, or None for any other object."""
+    match = _KEY.fullmatch(key)
+    if not match or match["prefix"] not in _FEEDS:
+        return None
+    try:
+        day = date.fromisoformat(match["day"])
+    except ValueError:
+        return None
+    return (*_FEEDS[match["prefix"]], day)

@@ -1,0 +1,175 @@
+"""What a table is: data, no behaviour beyond what follows from it.
+
+A `Table` declares what the vendor's flat files promise. Headers, CSV schema, Parquet schema, DDL, checks, views and the data
+dictionary are derived from it, here or in the stage that needs them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+NEW_YORK = "America/New_York"
+
+Type = Literal["VARCHAR", "DOUBLE", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "BOOLEAN", "DATE", "TIMESTAMPTZ"]
+Period = Literal["year", "quarter", "month", "day"]
+
+
+def quote(name: str) -> str:
+    """A name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True)
+class Era:
+    """A dated change in what a column holds."""
+
+    since: date
+    doc: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its meaning, and what its values promise.
+
+    `low` and `high` are inclusive; a value outside them is a faulty row. `csv` is the vendor's name where ours differs.
+    """
+
+    name: str
+    type: Type
+    doc: str
+    unit: str = ""
+    required: bool = True
+    low: float | None = None
+    high: float | None = None
+    csv: str = ""
+    eras: tuple[Era, ...] = ()
+
+    @property
+    def header(self) -> str:
+        """Its name in the vendor's header."""
+        return self.csv or self.name
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One folder of the vendor's bucket that fills a table."""
+
+    prefix: str
+    venue: str = ""
+
+
+DATE = Column("date", "DATE", "Session: the date in the flat file's key.")
+TIMESTAMP = Column("timestamp", "TIMESTAMPTZ", "The table's time column, truncated to microseconds towards the past.")
+SOURCE = Column("source", "VARCHAR", "Where the row came from: polygon_s3, folder or sample.")
+IS_TEST = Column("is_test", "BOOLEAN", "True for the exchanges' test tickers of that date.")
+SIZE_UNIT = Column("size_unit", "VARCHAR", "What bid_size and ask_size count: lots or shares.")
+VENUE = Column("venue", "VARCHAR", "The futures exchange whose feed the row came from: CBOT, CME, NYMEX or COMEX.")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that flat files fill, one row per vendor record.
+
+    `key` is unique within a table; a table without one may hold identical rows. `time` names the column of nanoseconds since
+    1970 UTC that gives `timestamp`. `zone` is where a session's date is told. `stray` widens the session that a file's stamps
+    may fall on, in days before and after. `headers` are the header lines that the vendor is known to write; the first names
+    every column.
+    """
+
+    name: str
+    doc: str
+    asset: str
+    kind: Literal["bars", "ticks"]
+    feeds: tuple[Feed, ...]
+    vendor: tuple[Column, ...]
+    key: tuple[str, ...]
+    time: str
+    chunk: Period
+    starts: date
+    calendar: str
+    zone: str = NEW_YORK
+    stray: tuple[int, int] = (0, 0)
+    size_unit: bool = False
+    confirmed: bool = True
+    source: str = ""
+    short_headers: tuple[tuple[str, ...], ...] = ()
+
+    @cached_property
+    def headers(self) -> tuple[tuple[str, ...], ...]:
+        """The header lines that the vendor is known to write."""
+        return (tuple(c.header for c in self.vendor), *self.short_headers)
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """Every column that a reader sees, in order: the vendor's, then the base columns."""
+        size_unit = (SIZE_UNIT,) if self.size_unit else ()
+        venue = (VENUE,) if any(feed.venue for feed in self.feeds) else ()
+        return (*self.vendor, DATE, TIMESTAMP, SOURCE, IS_TEST, *size_unit, *venue)
+
+    def __getitem__(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
+
+    @property
+    def routed(self) -> bool:
+        """Whether rows go to ticker ranges as they land (ticks), or a session stays one file until its chunk is sealed."""
+        return self.kind == "ticks"
+
+    @property
+    def ddl(self) -> str:
+        """The table as DuckDB would declare it."""
+        rows = ", ".join(f"{quote(c.name)} {c.type}{' NOT NULL' if c.required else ''}" for c in self.columns)
+        return f"CREATE TABLE {quote(self.name)} ({rows})"
+
+    @property
+    def empty(self) -> str:
+        """A query of the right shape and no rows."""
+        nulls = ", ".join(f"NULL::{c.type} AS {quote(c.name)}" for c in self.columns)
+        return f"SELECT {nulls} LIMIT 0"
+
+    def chunk_of(self, day: date) -> str:
+        """The period that holds a session: 2024, 2024-Q1, 2024-01 or 2024-01-02."""
+        names = {
+            "year": f"{day:%Y}",
+            "quarter": f"{day.year}-Q{(day.month + 2) // 3}",
+            "month": f"{day:%Y-%m}",
+            "day": f"{day:%Y-%m-%d}",
+        }
+        return names[self.chunk]
+
+    def session_ns(self, day: date) -> tuple[int, int]:
+        """The half-open range of nanoseconds that a session's stamps may fall in."""
+        before, after = self.stray
+        return (
+            midnight_ns(day - timedelta(days=before), self.zone),
+            midnight_ns(day + timedelta(days=after + 1), self.zone),
+        )
+
+    def session_of(self, ns: int) -> date:
+        """The date of a stamp in the table's zone."""
+        return datetime.fromtimestamp(ns // 1_000_000_000, ZoneInfo(self.zone)).date()
+
+    def key_of(self, feed: Feed, day: date) -> str:
+        """The object key of a session's flat file."""
+        return f"{feed.prefix}/{day:%Y/%m/%Y-%m-%d}.csv.gz"
+
+
+def midnight_ns(day: date, zone: str) -> int:
+    """Midnight of a date in a zone, in nanoseconds since 1970 UTC."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp()) * 1_000_000_000
+
+
+def columns(*groups: Column | Sequence[Column]) -> tuple[Column, ...]:
+    """Columns and groups of columns, as one tuple."""
+
+    def flat() -> Iterator[Column]:
+        for group in groups:
+            if isinstance(group, Column):
+                yield group
+            else:
+                yield from group
+
+    return tuple(flat())
