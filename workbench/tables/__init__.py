@@ -7,12 +7,12 @@ import re
 from datetime import date
 
 from workbench.errors import UnknownName
-from workbench.tables import stocks
+from workbench.tables import crypto, forex, futures, indices, options, stocks
 from workbench.tables.spec import Column, Era, Feed, Table, quote
 
 __all__ = ["TABLES", "Column", "Era", "Feed", "Table", "find", "locate", "quote"]
 
-TABLES: dict[str, Table] = {table.name: table for table in stocks.TABLES}
+TABLES: dict[str, Table] = {table.name: table for module in (stocks, options, indices, forex, crypto, futures) for table in module.TABLES}
 
 _FEEDS = {feed.prefix: (table, feed) for table in TABLES.values() for feed in table.feeds}
 _KEY = re.compile(r"(?P<prefix>.+)/(?P<year>\d{4})/(?P<month>\d\d)/(?P<day>(?P=year)-(?P=month)-\d\d)\.csv\.gz")

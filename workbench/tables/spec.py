@@ -4,12 +4,13 @@ A `Table` declares what the vendor's flat files promise. Headers, CSV schema, Pa
 dictionary are derived from it, here or in the stage that needs them.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo
+
+from workbench.errors import UnknownName
 
 NEW_YORK = "America/New_York"
 
@@ -64,7 +65,7 @@ class Feed:
 
 DATE = Column("date", "DATE", "Session: the date in the flat file's key.")
 TIMESTAMP = Column("timestamp", "TIMESTAMPTZ", "The table's time column, truncated to microseconds towards the past.")
-SOURCE = Column("source", "VARCHAR", "Where the row came from: polygon_s3, folder or sample.")
+SOURCE = Column("source", "VARCHAR", "Where the row came from: polygon_s3, folder, polygon_api, yahoo or sample.")
 IS_TEST = Column("is_test", "BOOLEAN", "True for the exchanges' test tickers of that date.")
 SIZE_UNIT = Column("size_unit", "VARCHAR", "What bid_size and ask_size count: lots or shares.")
 VENUE = Column("venue", "VARCHAR", "The futures exchange whose feed the row came from: CBOT, CME, NYMEX or COMEX.")
@@ -74,10 +75,12 @@ VENUE = Column("venue", "VARCHAR", "The futures exchange whose feed the row came
 class Table:
     """A table that flat files fill, one row per vendor record.
 
-    `key` is unique within a table; a table without one may hold identical rows. `time` names the column of nanoseconds since
+    `key` is unique within a file; a table without one may hold identical rows. `time` names the column of nanoseconds since
     1970 UTC that gives `timestamp`. `zone` is where a session's date is told. `stray` widens the session that a file's stamps
-    may fall on, in days before and after. `headers` are the header lines that the vendor is known to write; the first names
-    every column.
+    may fall on, in days before and after. `same_day` names a column that repeats the session's date in every row. `headers`
+    are the header lines that a file may have; the first names every column, a column that a short one lacks is NULL.
+    `confirmed` is False where no real file's header was seen, and `source` says where the header is known from. `calendar` is
+    a name of exchange_calendars.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Table:
     calendar: str
     zone: str = NEW_YORK
     stray: tuple[int, int] = (0, 0)
+    same_day: str = ""
     size_unit: bool = False
     confirmed: bool = True
     source: str = ""
@@ -100,7 +104,7 @@ class Table:
 
     @cached_property
     def headers(self) -> tuple[tuple[str, ...], ...]:
-        """The header lines that the vendor is known to write."""
+        """The header lines that a file may have, the full one first."""
         return (tuple(c.header for c in self.vendor), *self.short_headers)
 
     @cached_property
@@ -111,7 +115,11 @@ class Table:
         return (*self.vendor, DATE, TIMESTAMP, SOURCE, IS_TEST, *size_unit, *venue)
 
     def __getitem__(self, name: str) -> Column:
-        return next(c for c in self.columns if c.name == name)
+        """The column of that name; raises `UnknownName` with the nearest names."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise UnknownName("column", name, (c.name for c in self.columns))
 
     @property
     def routed(self) -> bool:
@@ -160,16 +168,3 @@ class Table:
 def midnight_ns(day: date, zone: str) -> int:
     """Midnight of a date in a zone, in nanoseconds since 1970 UTC."""
     return int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp()) * 1_000_000_000
-
-
-def columns(*groups: Column | Sequence[Column]) -> tuple[Column, ...]:
-    """Columns and groups of columns, as one tuple."""
-
-    def flat() -> Iterator[Column]:
-        for group in groups:
-            if isinstance(group, Column):
-                yield group
-            else:
-                yield from group
-
-    return tuple(flat())

@@ -5,6 +5,18 @@ Headers and types are confirmed on real files; sizes and volumes are DOUBLE beca
 
 from datetime import date
 
+from workbench.tables.common import (
+    CORRECTION,
+    EXCHANGE,
+    NS,
+    SEQUENCE_NUMBER,
+    TRANSACTIONS,
+    WINDOW_START,
+    best,
+    prices,
+    ticker,
+    volume,
+)
 from workbench.tables.spec import Column, Era, Feed, Table
 
 FRACTIONAL = Era(
@@ -17,21 +29,19 @@ SHARES = Era(
     "round lots before, shares since; files published again later may hold shares for older dates",
     "SEC Market Data Infrastructure rules; github.com/oscmcompany/fund/pull/1155",
 )
-NS = "ns since 1970, UTC"
+SOURCE = "massive.com/docs/flat-files/stocks; the files that several public projects read"
 
-TICKER = Column("ticker", "VARCHAR", "Symbol of that day; case matters: BACpB is not BACPB.")
-VOLUME = Column("volume", "DOUBLE", "Shares traded in the window.", "shares", low=0, eras=(FRACTIONAL,))
-OPEN = Column("open", "DOUBLE", "First eligible price in the window, as traded.", "USD", low=0)
-CLOSE = Column("close", "DOUBLE", "Last eligible price in the window, as traded.", "USD", low=0)
-HIGH = Column("high", "DOUBLE", "Highest eligible price in the window, as traded.", "USD", low=0)
-LOW = Column("low", "DOUBLE", "Lowest eligible price in the window, as traded.", "USD", low=0)
-WINDOW_START = Column("window_start", "BIGINT", "Start of the window.", NS)
-TRANSACTIONS = Column("transactions", "BIGINT", "Trades in the window.", "trades", required=False, low=0)
-BAR = (TICKER, VOLUME, OPEN, CLOSE, HIGH, LOW, WINDOW_START, TRANSACTIONS)
+TICKER = ticker("Symbol of that day; case matters: BACpB is not BACPB.")
+BAR = (
+    TICKER,
+    volume("Shares traded in the window.", "shares", eras=(FRACTIONAL,)),
+    *prices("eligible price in the window, as traded", "USD"),
+    WINDOW_START,
+    TRANSACTIONS,
+)
 
 CONDITIONS = Column("conditions", "VARCHAR", "Condition ids as the vendor lists them: blank, 12 or 12,37.", required=False)
 SIP_TIMESTAMP = Column("sip_timestamp", "BIGINT", "When the SIP published the record.", NS)
-SEQUENCE_NUMBER = Column("sequence_number", "BIGINT", "Order of the record within its ticker and feed.")
 PARTICIPANT = Column(
     "participant_timestamp",
     "BIGINT",
@@ -54,6 +64,7 @@ STOCK_DAY = Table(
     chunk="year",
     calendar="XNYS",
     starts=date(2003, 9, 10),
+    source=SOURCE,
 )
 
 STOCK_MINUTE = Table(
@@ -68,6 +79,7 @@ STOCK_MINUTE = Table(
     chunk="month",
     calendar="XNYS",
     starts=date(2003, 9, 10),
+    source=SOURCE,
 )
 
 STOCK_TRADES = Table(
@@ -79,8 +91,8 @@ STOCK_TRADES = Table(
     vendor=(
         TICKER,
         CONDITIONS,
-        Column("correction", "TINYINT", "0 or blank regular; 1, 7, 8 original later changed; 10, 11, 12 the change.", required=False),
-        Column("exchange", "SMALLINT", "The vendor's id of the exchange.", required=False),
+        CORRECTION,
+        EXCHANGE,
         Column("id", "VARCHAR", "Trade id, unique per ticker, exchange and reporting facility; text before about 2017.", required=False),
         PARTICIPANT,
         Column("price", "DOUBLE", "Price per share, as traded; 0 occurs.", "USD", low=0),
@@ -96,6 +108,7 @@ STOCK_TRADES = Table(
     chunk="day",
     calendar="XNYS",
     starts=date(2003, 9, 10),
+    source=SOURCE,
 )
 
 STOCK_QUOTES = Table(
@@ -106,12 +119,8 @@ STOCK_QUOTES = Table(
     feeds=(Feed("us_stocks_sip/quotes_v1"),),
     vendor=(
         TICKER,
-        Column("ask_exchange", "SMALLINT", "The vendor's id of the exchange with the best offer.", required=False),
-        Column("ask_price", "DOUBLE", "Best offer; 0 if there is none.", "USD", low=0),
-        Column("ask_size", "DOUBLE", "Size of the best offer.", "see size_unit", low=0, eras=(SHARES, FRACTIONAL)),
-        Column("bid_exchange", "SMALLINT", "The vendor's id of the exchange with the best bid.", required=False),
-        Column("bid_price", "DOUBLE", "Best bid; 0 if there is none.", "USD", low=0),
-        Column("bid_size", "DOUBLE", "Size of the best bid.", "see size_unit", low=0, eras=(SHARES, FRACTIONAL)),
+        *best("ask", "USD", "see size_unit", eras=(SHARES, FRACTIONAL)),
+        *best("bid", "USD", "see size_unit", eras=(SHARES, FRACTIONAL)),
         CONDITIONS,
         Column("indicators", "VARCHAR", "Indicator ids as the vendor lists them: blank, 1 or a list.", required=False),
         PARTICIPANT,
@@ -125,6 +134,7 @@ STOCK_QUOTES = Table(
     chunk="day",
     calendar="XNYS",
     starts=date(2003, 9, 10),
+    source=SOURCE,
     size_unit=True,
 )
 

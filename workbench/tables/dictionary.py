@@ -1,0 +1,143 @@
+"""The data dictionary, in Markdown, rendered from the declarations: `python -m workbench.tables.dictionary > data/README.md`."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from workbench.tables import TABLES, Column, Table
+from workbench.tables.errata import ERRATA
+from workbench.tables.spec import DATE, IS_TEST, SOURCE, TIMESTAMP
+from workbench.tables.test_tickers import TEST_TICKERS
+
+BASE = (DATE, TIMESTAMP, SOURCE, IS_TEST)
+
+INTRO = """\
+# The data folder, and what its tables hold
+
+<!-- Generated from workbench/tables: edit there, then run `make dictionary`. -->
+
+This folder holds the lake, unless `WORKBENCH_DATA` names another. Git ignores all of it but this page.
+
+| path | what |
+| --- | --- |
+| `lake/<schema>/<table>/` | a Delta table: `_delta_log/` and Parquet files under `chunk=…/bucket=…/`; a chunk is a year, quarter, month or day, a bucket a range of tickers |
+| `quarantine/<table>/<date>/` | files and rows that break a promise below, with the reason |
+| `journal/` | the tables that people write, before they are folded into the lake |
+| `runs/` | what each refresh did |
+| `tmp/`, `locks/` | drafts and locks of running processes |
+
+Read the tables through the workbench, or with any Delta reader. A glob over a table's folder also finds files that were replaced
+and not yet removed.
+"""
+
+PROMISES = """\
+## Tables of the vendor's flat files
+
+One row per record of the vendor, prices and sizes as published, unadjusted. A column marked required is never NULL. A row with a
+value outside its range is set apart. A file whose header is not known, or whose stamps belong to another session, goes to
+quarantine whole. Keys are checked within a file.
+
+Every table ends with these columns:
+"""
+
+
+def cell(text: str) -> str:
+    """Text that cannot break a table row."""
+    return text.replace("|", "\\|") or " "
+
+
+def rows(head: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """A Markdown table."""
+    for row in (head, ("---",) * len(head), *body):
+        yield f"| {' | '.join(map(cell, row))} |"
+
+
+def limits(column: Column) -> str:
+    """The range of a column's values, in words."""
+    if column.low is not None and column.high is not None:
+        return f"{column.low:g} to {column.high:g}"
+    if column.low is not None:
+        return f"{column.low:g} or more"
+    return "" if column.high is None else f"{column.high:g} or less"
+
+
+def meaning(column: Column) -> str:
+    """What a column holds, its name in the vendor's files, and its dated changes."""
+    named = f" `{column.csv}` in the vendor's files." if column.csv else ""
+    eras = "".join(f" *{era.since}: {era.doc} ({era.source}).*" for era in column.eras)
+    return column.doc + named + eras
+
+
+def columns(listed: Iterable[Column]) -> Iterator[str]:
+    """A table of columns."""
+    head = ("column", "type", "unit", "required", "range", "meaning")
+    yield from rows(head, ((f"`{c.name}`", c.type, c.unit, "yes" if c.required else "", limits(c), meaning(c)) for c in listed))
+
+
+def session(table: Table) -> str:
+    """Which stamps a session may hold, in words."""
+    before, after = table.stray
+    stray = f"; stamps from {before} days before to {after} day after" if any(table.stray) else ""
+    same = f"; `{table.same_day}` equals the session in every row" if table.same_day else ""
+    return f"a day in {table.zone}, calendar {table.calendar}{stray}{same}"
+
+
+def facts(table: Table) -> Iterator[str]:
+    """What holds for a whole table."""
+    state = "confirmed" if table.confirmed else "**not confirmed**"
+    key = ", ".join(f"`{name}`" for name in table.key) or "none: identical rows may occur and are kept"
+    lines = (
+        ("from", ", ".join(f"`{feed.prefix}`" for feed in table.feeds)),
+        ("history", f"since {table.starts}"),
+        ("key", key),
+        ("time", f"`{table.time}`"),
+        ("session", session(table)),
+        ("chunk", f"{table.chunk}, as in `{table.chunk_of(table.starts)}`"),
+        ("header", f"{state} ({table.source})"),
+        *((f"header, shorter {n}", f"`{','.join(header)}`") for n, header in enumerate(table.short_headers, 1)),
+    )
+    yield from rows(("", ""), lines)
+
+
+def section(table: Table) -> Iterator[str]:
+    """A table's part of the dictionary."""
+    yield from ("", f"### {table.name}", "", table.doc, "")
+    yield from facts(table)
+    yield ""
+    yield from columns(c for c in table.columns if c not in BASE)
+
+
+def faults() -> Iterator[str]:
+    """The known faults of the vendor's files."""
+    yield from (
+        "",
+        "## Files that the vendor published wrong",
+        "",
+        "restamp: landed with the session's midnight, if the fault is in the file. quarantine: refused, if the fault is in the file."
+        " known missing: the vendor did not list the file. note: landed as it is.",
+        "",
+    )
+    yield from rows(
+        ("table", "session", "action", "fault", "source"),
+        ((f"`{e.table}`", f"{e.day}", e.action, e.symptom, e.source) for e in ERRATA),
+    )
+
+
+def symbols() -> Iterator[str]:
+    """The exchanges' test symbols."""
+    yield from ("", "## Test tickers", "", "`is_test` is true for these, on these dates, in the case written here:", "")
+    always = groupby(TEST_TICKERS, key=lambda r: (r.since, r.until, r.note))
+    for (since, until, note), group in always:
+        dates = " ".join(filter(None, (since and f"from {since}", until and f"until {until}"))) or "always"
+        yield f"- {dates}: {', '.join(f'`{r.ticker}`' for r in group)}{note and f' ({note})'}"
+
+
+def render() -> str:
+    """The whole dictionary."""
+    asset_sections = (line for table in TABLES.values() for line in section(table))
+    lines = (INTRO, PROMISES, *columns(BASE), *asset_sections, *faults(), *symbols())
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())
