@@ -1,0 +1,1 @@
+"""What can be asked: DuckDB views over a snapshot, and reports on what the lake holds."""

@@ -1,0 +1,218 @@
+"""The workbench: settings, lake and one DuckDB session, handed to everything else."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from workbench import sessions
+from workbench.config import Settings
+from workbench.errors import BadRange, NoLake, UsageError
+from workbench.lake.store import Lake, Snapshot
+from workbench.query import status as reports
+from workbench.query.report import Report
+from workbench.tables import TABLES, find
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    import duckdb
+
+    from workbench.query.catalog import Catalog
+    from workbench.refresh import Plan, Refresh
+    from workbench.sources import Source
+
+
+class Workbench:
+    """A lake, and a DuckDB session in which its tables are views. Safe to use from many threads; a context manager.
+
+    It holds no lock and no database file: refreshes, other notebooks and the command line go on beside it.
+    """
+
+    def __init__(self, settings: Settings, as_of: datetime | None = None):
+        self.settings = settings
+        self.lake = Lake(settings.root)
+        self._fixed = past(self.lake, as_of) if as_of else None
+        self._catalog: Catalog | None = None
+
+    def __repr__(self) -> str:
+        return f"<Workbench on {self.lake.root}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the DuckDB session."""
+        if self._catalog:
+            self._catalog.close()
+            self._catalog = None
+
+    @property
+    def catalog(self) -> "Catalog":
+        """The DuckDB session, made when it is first needed."""
+        if self._catalog is None:
+            from workbench.query.catalog import Catalog
+
+            self._catalog = Catalog(self.settings, self.lake, self._fixed)
+        return self._catalog
+
+    # ------------------------------------------------------------------ ask
+
+    def sql(self, query: str, /, **values: object) -> "duckdb.DuckDBPyRelation":
+        """Run SQL over the lake's tables; `$name` in it takes the value passed as `name`.
+
+        Gives a DuckDB relation (`.df()`, `.pl()`, `.to_arrow_table()`, `.fetchall()`), or None where DuckDB does. A relation reads when
+        it is asked for rows. Sees what was committed before the call. Raises `QueryError`, which is also DuckDB's own error.
+        """
+        return self.catalog.sql(query, values)  # type: ignore[return-value]
+
+    @property
+    def con(self) -> "duckdb.DuckDBPyConnection":
+        """This thread's DuckDB cursor, for whatever `sql` does not do."""
+        self.catalog.follow()
+        return self.catalog.cursor()
+
+    @contextmanager
+    def pin(self) -> Iterator[Self]:
+        """Hold one snapshot still until the block ends: every query in it reads the same versions."""
+        with self.catalog.pin():
+            yield self
+
+    def snapshots(self) -> Mapping[str, Snapshot]:
+        """The version of every table that queries read now."""
+        return self._fixed or {name: self.lake[name].snapshot() for name in TABLES}
+
+    def status(self) -> Report:
+        """What the lake holds, a row for each table that holds something."""
+        return reports.status(self.lake, self.snapshots())
+
+    def coverage(self, table: str, start: date | str | None = None, end: date | str | None = None) -> Report:
+        """Every session of a table, landed, missing, refused or not yet due. Raises `UnknownName` or `BadRange`."""
+        return reports.coverage(self.lake, self.snapshots()[find(table).name], table, as_date(start), as_date(end))
+
+    # ------------------------------------------------------------------ fill
+
+    def plan(
+        self,
+        source: str | None = None,
+        datasets: Sequence[str] | None = None,
+        start: date | str | None = None,
+        end: date | str | None = None,
+        days: int | None = None,
+        *,
+        again: bool = False,
+    ) -> "Plan":
+        """What `refresh` would do. Lists the source, fetches and changes nothing."""
+        from workbench import refresh
+
+        with opened(self.settings.with_source(source)) as origin:
+            return refresh.plan(self.lake, origin, datasets, as_date(start), as_date(end), days, again=again)
+
+    def refresh(
+        self,
+        source: str | None = None,
+        symbols: Sequence[str] | None = None,
+        days: int | None = None,
+        start: date | str | None = None,
+        end: date | str | None = None,
+        datasets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+        executor: "Executor | None" = None,
+    ) -> "Refresh":
+        """A refresh, planned and not run yet: iterate it for its steps, or call `.run()`.
+
+        `days` counts sessions; `start` and `end` are inclusive sessions; without any, the newest 30, and a folder whole. Flat files
+        land whole: `symbols` is for sources that serve symbol by symbol. `again` tries files that were refused before once more.
+        """
+        from workbench import refresh
+
+        origin = source_of(self.settings.with_source(source))
+        steps = refresh.plan(self.lake, origin, datasets, as_date(start), as_date(end), days, again=again)
+        if symbols:
+            steps.notes.append(f"Flat files land whole: all tickers are refreshed, not only {', '.join(symbols)}.")
+        return refresh.Refresh(self.lake, origin, steps, executor)
+
+
+def open(data: str | Path | Settings | None = None, as_of: str | datetime | None = None, **settings: Any) -> Workbench:
+    """Open the lake in a folder (default: the configured root).
+
+    A relative folder is told from the project's folder (the nearest upward with a `workbench.toml` or `pyproject.toml`), not from a
+    notebook's. `as_of` opens the lake as it was committed at an instant. Raises `NoLake` if there is none.
+    """
+    chosen = data if isinstance(data, Settings) else Settings.load(**({"data": str(data)} if data else {}), **settings)
+    bench = Workbench(chosen, as_instant(as_of))
+    if not bench.lake.exists:
+        raise NoLake(
+            f"{bench.lake.root} holds no lake ({chosen.origins.get('data', 'argument')}); nothing was opened. Make one with "
+            "`workbench demo`, or `workbench refresh` with flat-file keys or --source folder:PATH; or name another root in WORKBENCH_DATA."
+        )
+    return bench
+
+
+def source_of(settings: Settings) -> "Source":
+    """The configured source. Raises `NoSource` if there is none, and `UsageError` for one that cannot give flat files."""
+    kind, _, _ = settings.chosen_source.partition(":")
+    if kind == "polygon_s3":
+        from workbench.sources.polygon_s3 import PolygonS3
+
+        for name in ("polygon_s3_access_key", "polygon_s3_secret_key"):
+            if not getattr(settings, name):
+                raise settings.bad(name, f"polygon_s3 needs it: set {settings.declared()[name].metadata['variables'][0]}")
+        return PolygonS3(
+            settings.polygon_s3_endpoint, settings.polygon_s3_bucket, settings.polygon_s3_access_key, settings.polygon_s3_secret_key
+        )
+    if kind == "folder":
+        from workbench.sources.folder import Folder
+
+        return Folder(settings.folder, cache=settings.scratch / "folder-identities.json")
+    if kind == "sample":
+        from workbench.sources.sample import Sample
+
+        return Sample(settings.scratch / "sample")
+    raise UsageError(f"{kind} gives no flat files and is not supported yet; nothing was done. Use polygon_s3, folder:PATH or sample.")
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator["Source"]:
+    """The configured source, closed afterwards."""
+    source = source_of(settings)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def past(lake: Lake, instant: datetime) -> dict[str, Snapshot]:
+    """Every table as it was committed at an instant. Raises `BadRange` before the first commit."""
+    shots = {name: lake[name].snapshot_at(instant) for name in TABLES}
+    if all(shot.version < 0 for shot in shots.values()):
+        raise BadRange(f"the lake in {lake.root} had no commit by {instant}; nothing was opened. Give a later instant.")
+    return shots
+
+
+def as_date(value: date | str | None) -> date | None:
+    """A date from its ISO form. Raises `BadRange`."""
+    if isinstance(value, datetime):
+        return value.date()
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError as fault:
+        raise BadRange(f"{value!r} is not a date; nothing was done. Write it as {sessions.today()}.") from fault
+
+
+def as_instant(value: datetime | str | None) -> datetime | None:
+    """An instant from its ISO form; UTC if it names no zone. Raises `BadRange`."""
+    if value is None:
+        return None
+    try:
+        instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except ValueError as fault:
+        raise BadRange(f"{value!r} is not an instant; nothing was opened. Write it as 2026-11-01T00:00Z.") from fault
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,0 +1,201 @@
+"""Settings: the one reader of arguments, environment, `.env` and `workbench.toml`.
+
+Each setting is declared once, as a field of `Settings`; its variable, its key in `workbench.toml` and its line in `workbench config`
+follow from the field.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from workbench.errors import BadSetting, NoSource, UnknownName
+
+MARKERS = ("workbench.toml", "pyproject.toml")
+YES, NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+SOURCES = ("polygon_s3", "polygon_api", "yahoo", "sample", "folder:PATH")
+
+# Large, liquid, and of every listing exchange; fallback sources, which serve symbol by symbol, use it when none are named.
+UNIVERSE = (
+    "AAPL MSFT NVDA AMZN GOOGL META BRK.B TSLA AVGO JPM LLY V UNH XOM MA COST HD PG WMT JNJ "
+    "ORCL BAC ABBV KO MRK CVX CRM AMD PEP NFLX IBM GE CAT DIS MCD CSCO INTC BA SPY QQQ"
+)
+
+
+def setting(variable: str, default: Any, doc: str, *others: str, secret: bool = False) -> Any:
+    """A field of `Settings`: its variable, what else it is read from, its meaning, and whether it must never be shown."""
+    return field(default=default, repr=not secret, metadata={"variables": (variable, *others), "doc": doc, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be configured. `origins` tells where each value came from; secrets are never shown."""
+
+    data: str = setting("WORKBENCH_DATA", "data", "The lake's root.")
+    source: str = setting("WORKBENCH_SOURCE", "", f"Where flat files come from: {', '.join(SOURCES)}.")
+    polygon_s3_access_key: str = setting("POLYGON_S3_ACCESS_KEY", "", "Flat-file access key id.", secret=True)
+    polygon_s3_secret_key: str = setting("POLYGON_S3_SECRET_KEY", "", "Flat-file secret key.", secret=True)
+    polygon_s3_endpoint: str = setting("POLYGON_S3_ENDPOINT", "https://files.massive.com", "S3 endpoint of the flat files.")
+    polygon_s3_bucket: str = setting("POLYGON_S3_BUCKET", "flatfiles", "Bucket of the flat files.")
+    polygon_s3_fallback: bool = setting("POLYGON_S3_FALLBACK", True, "Fall back to the API when S3 fails or has no data.")
+    polygon_api_key: str = setting("POLYGON_API_KEY", "", "REST key.", "MASSIVE_API_KEY", secret=True)
+    polygon_api_url: str = setting("POLYGON_API_URL", "https://api.massive.com", "REST endpoint.")
+    fred_api_key: str = setting("FRED_API_KEY", "", "Key for economic series.", secret=True)
+    yahoo: bool = setting("WORKBENCH_YAHOO", False, "Allow Yahoo as the last source (its terms: personal use).")
+    memory_limit: str = setting("WORKBENCH_MEMORY_LIMIT", "75%", "DuckDB's memory limit: 4GB, or a share of RAM.")
+    threads: int = setting("WORKBENCH_THREADS", os.cpu_count() or 1, "DuckDB's threads.")
+    temp: str = setting("WORKBENCH_TEMP", "", "Where DuckDB spills; default tmp/ under the root.")
+    cache: str = setting("WORKBENCH_CACHE", "", "This machine's own folder; default tmp/ under the root.")
+    universe: str = setting("WORKBENCH_UNIVERSE", UNIVERSE, "Symbols for sources that serve symbol by symbol.")
+    timezone: str = setting("WORKBENCH_TIMEZONE", "America/New_York", "How TIMESTAMPTZ is shown.")
+    project: Path = field(default_factory=Path, repr=False)
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(cls, env: Mapping[str, str] | None = None, start: Path | None = None, **given: Any) -> Self:
+        """Settings from arguments, then environment, then `.env`, then `workbench.toml`, then defaults.
+
+        The two files are those of the project's folder: the nearest upward from `start` (the working directory) that holds a
+        `workbench.toml` or a `pyproject.toml`. Raises `BadSetting` or `UnknownName` for what cannot be used.
+        """
+        env = os.environ if env is None else env
+        project = project_folder(start or Path.cwd())
+        dotenv, toml = read_dotenv(project / ".env"), read_toml(project / "workbench.toml", cls.declared())
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for name in given.keys() - cls.declared().keys():
+            raise UnknownName("setting", name, cls.declared())
+        for name, declared in cls.declared().items():
+            found: list[tuple[Any, str]] = [(given.get(name), "argument")]
+            for variable in declared.metadata["variables"]:
+                found += [(env.get(variable), f"{variable} in the environment"), (dotenv.get(variable), f"{variable} in .env")]
+            # A variable that is set but empty counts as not set: that is how shells and CI unset a secret.
+            found.sort(key=lambda pair: pair[1].endswith(".env"))
+            found += [(toml.get(name), "workbench.toml"), (declared.default, "default")]
+            value, origin = next((v, o) for v, o in found if v not in (None, "") or o == "default")
+            values[name], origins[name] = converted(name, declared.default, value, origin), origin
+        return cls(**values, project=project, origins=MappingProxyType(origins))._checked()
+
+    @classmethod
+    def declared(cls) -> dict[str, Any]:
+        """The fields that are settings, by name."""
+        return {f.name: f for f in fields(cls) if f.metadata}
+
+    def _checked(self) -> Self:
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError) as fault:
+            raise self.bad("timezone", "no time zone of that name is known; try America/New_York or UTC") from fault
+        if self.threads < 1:
+            raise self.bad("threads", "at least one is needed")
+        if self.source and self.source not in SOURCES and not self.source.startswith("folder:"):
+            raise UnknownName("source", self.source, SOURCES)
+        return self
+
+    def bad(self, name: str, why: str) -> BadSetting:
+        """The error for a setting that cannot be used."""
+        shown = "(secret)" if self.declared()[name].metadata["secret"] else repr(getattr(self, name))
+        return BadSetting(f"{name} is {shown} ({self.origins.get(name, 'argument')}), but {why}; nothing was done.")
+
+    def with_source(self, source: str | None) -> Self:
+        """The same settings with another source; a folder's path is told from the working directory."""
+        if source is None:
+            return self
+        return replace(self, source=source, origins=MappingProxyType({**self.origins, "source": "argument"}))._checked()
+
+    @property
+    def root(self) -> Path:
+        """The lake's root, absolute; a relative one is told from the project's folder, never from a notebook's."""
+        if "://" in self.data:
+            raise self.bad("data", "a lake on object storage is not supported yet; give a folder")
+        return (self.project / Path(self.data).expanduser()).resolve()
+
+    @property
+    def scratch(self) -> Path:
+        """Where unfinished downloads and drafts stand."""
+        return (self.project / Path(self.cache).expanduser()).resolve() if self.cache else self.root / "tmp"
+
+    @property
+    def chosen_source(self) -> str:
+        """The source to use when none is named. Raises `NoSource` with the ways to have one."""
+        if self.source:
+            return self.source
+        if self.polygon_s3_access_key and self.polygon_s3_secret_key:
+            return "polygon_s3"
+        half = " Only one of the two flat-file keys is set." * bool(self.polygon_s3_access_key or self.polygon_s3_secret_key)
+        raise NoSource(
+            f"no source of data is configured, so nothing was fetched.{half} Set POLYGON_S3_ACCESS_KEY and POLYGON_S3_SECRET_KEY "
+            "(in the environment or in .env), or name a folder of flat files with --source folder:PATH, or try "
+            "--source sample, which needs nothing."
+        )
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a `folder:PATH` source: from the working directory if named there and then, else from the project's."""
+        base = self.project if self.origins.get("source", "").endswith((".env", ".toml")) else Path.cwd()
+        return (base / Path(self.source.removeprefix("folder:")).expanduser()).resolve()
+
+    def shown(self) -> list[dict[str, str]]:
+        """Every setting with its value (secrets masked), where it came from and what it means."""
+        return [
+            {
+                "setting": name,
+                "variable": declared.metadata["variables"][0],
+                "value": masked(getattr(self, name)) if declared.metadata["secret"] else str(getattr(self, name)),
+                "from": self.origins.get(name, "default"),
+                "meaning": declared.metadata["doc"],
+            }
+            for name, declared in self.declared().items()
+        ]
+
+
+def masked(secret: str) -> str:
+    """A secret as it may be shown: whether it is set, and no part of it."""
+    return "********" if secret else ""
+
+
+def project_folder(start: Path) -> Path:
+    """The nearest folder upward that holds a `workbench.toml` or a `pyproject.toml`; else the start itself."""
+    start = start.resolve()
+    return next((folder for folder in (start, *start.parents) if any((folder / name).is_file() for name in MARKERS)), start)
+
+
+def read_dotenv(path: Path) -> Mapping[str, str | None]:
+    """The variables of a `.env` file; none if there is no file."""
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    return dotenv_values(path)
+
+
+def read_toml(path: Path, declared: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a `workbench.toml`, which are the settings' names or their variables'."""
+    if not path.is_file():
+        return {}
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise BadSetting(f"{path} is not TOML: {fault}; nothing was done. Mend that line.") from fault
+    names = {variable: name for name, f in declared.items() for variable in f.metadata["variables"]} | {name: name for name in declared}
+    for key in given.keys() - names.keys():
+        raise UnknownName("setting", key, names, hint=f"It stands in {path}.")
+    return {names[key]: value for key, value in given.items()}
+
+
+def converted(name: str, default: Any, value: Any, origin: str) -> Any:
+    """A value in the type of its default. Raises `BadSetting`."""
+    text = str(value).strip()
+    if isinstance(default, bool):
+        if text.lower() not in YES | NO:
+            raise BadSetting(f"{name} is {text!r} ({origin}), but it must be true or false; nothing was done.")
+        return text.lower() in YES
+    if isinstance(default, int):
+        if not text.lstrip("-").isdigit():
+            raise BadSetting(f"{name} is {text!r} ({origin}), but it must be a whole number; nothing was done.")
+        return int(text)
+    return text

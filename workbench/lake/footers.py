@@ -1,0 +1,77 @@
+"""What a Parquet file's footer says: schema, rows, and the least and greatest values that the Delta log keeps.
+
+Every check that a footer can answer costs nothing, because the statistics were computed while the file was written.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from workbench.lake.types import FROM_ARROW
+from workbench.tables import Table
+
+
+@dataclass
+class Span:
+    """A column's least and greatest value and its nulls over a file; `known` is False if a row group does not say."""
+
+    low: Any = None
+    high: Any = None
+    nulls: int = 0
+    known: bool = True
+
+
+@dataclass(frozen=True)
+class Footer:
+    """One file's footer, over all its row groups."""
+
+    rows: int
+    schema: tuple[tuple[str, str], ...]
+    spans: dict[str, Span]
+
+    @classmethod
+    def read(cls, path: Path) -> "Footer":
+        """Read a footer; only its last kilobytes are read from the disk."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(path) as file:
+            meta, schema = file.metadata, file.schema_arrow
+        types = tuple((f.name, FROM_ARROW.get(str(f.type), str(f.type))) for f in schema)
+        spans = {name: Span() for name in schema.names}
+        for group in map(meta.row_group, range(meta.num_row_groups)):
+            for i, span in enumerate(spans.values()):
+                merge(span, group.column(i))
+        return cls(meta.num_rows, types, spans)
+
+    def stats(self, table: Table) -> dict[str, Any]:
+        """Statistics as the Delta log keeps them, of the columns that queries prune by."""
+        names = dict.fromkeys(("ticker", "date", "timestamp", table.time))
+        known = {name: span for name in names if (span := self.spans[name]).known and span.low is not None}
+        return {
+            "numRecords": self.rows,
+            "minValues": {name: plain(span.low) for name, span in known.items()},
+            "maxValues": {name: plain(span.high) for name, span in known.items()},
+            "nullCount": {name: self.spans[name].nulls for name in names},
+        }
+
+
+def merge(span: Span, column: Any) -> None:
+    """Widen a span by one row group's column."""
+    stats = column.statistics
+    if stats is None or not stats.has_null_count:
+        span.known = False
+        return
+    span.nulls += stats.null_count
+    if stats.has_min_max:
+        span.low = stats.min if span.low is None else min(span.low, stats.min)
+        span.high = stats.max if span.high is None else max(span.high, stats.max)
+    elif stats.null_count < column.num_values:
+        span.known = False
+
+
+def plain(value: Any) -> Any:
+    """A statistic as JSON writes it. Timestamps are exact: stored and declared in microseconds."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,494 @@
+"""One flat file becomes checked Parquet and a landing record.
+
+The vendor's rows come contiguous per ticker and in time order, so the fast way is one streaming pass with the declared types, and
+checks that cost little: what the footers' statistics answer, and a comparison of neighbours. Only a file that fails one of them
+takes the slow way (`faults`), which tells faulty rows from good ones.
+"""
+
+import gzip
+import hashlib
+import shutil
+import uuid
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench import __version__
+from workbench.errors import BrokenGzip, BrokenText, EmptyFile, LakeError, LandingError, TooManyFaults, UnknownHeader, WrongSession
+from workbench.lake import faults, quarantine
+from workbench.lake.footers import Footer
+from workbench.lake.store import NO_BUCKET, RANGES, Landed, Landing, NewFile, sync, utc_now
+from workbench.lake.types import polars_type
+from workbench.sources import FlatFile
+from workbench.tables import Column, Feed, Table, errata
+from workbench.tables.spec import midnight_ns
+from workbench.tables.stocks import SHARES
+from workbench.tables.test_tickers import test_tickers
+
+if TYPE_CHECKING:
+    import polars as pl
+
+HEADER_BYTES = 4096
+TICK_ROW_GROUP = 65_536
+FAULTY_SHARE, FAULTY_ROWS = 0.01, 10
+SAMPLE_ROWS = 50_000
+ROUND_SHARE = 0.99
+
+
+@dataclass(frozen=True)
+class Job:
+    """A fetched flat file to land: where its bytes are, and what the lake held of it when the plan was made."""
+
+    path: Path
+    file: FlatFile
+    source: str
+    root: Path
+    bounds: tuple[str, ...] = ()
+    held: Landing | None = None
+
+    @property
+    def seen(self) -> int:
+        """The object's version that the lake held; 0 if none."""
+        return self.held.version if self.held else 0
+
+
+@dataclass
+class Draft:
+    """What has been found out about a file so far, and the Parquet files written of it."""
+
+    job: Job
+    table: Table
+    feed: Feed
+    day: date
+    header: tuple[str, ...]
+    folder: Path
+    size_unit: str = ""
+    restamp: bool = False
+    parts: dict[Path, Footer] = field(default_factory=dict)
+    refused: list["pl.DataFrame"] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def land_or_refuse(job: Job) -> Landed | quarantine.Refusal:
+    """Land a file, or keep it in quarantine with the reason; the lake is unchanged either way until the commit."""
+    table, _, day = job.file.place
+    try:
+        return land(job)
+    except LandingError as fault:
+        of = {"key": job.file.key, "etag": job.file.etag, "size": job.file.size, "source": job.source}
+        return quarantine.refuse_file(
+            job.root, job.path, fault, **of, table=table.name, session=day, library=__version__, at=utc_now()
+        )
+
+
+def land(job: Job) -> Landed:
+    """Write a flat file as checked Parquet in its place, ready to commit.
+
+    Raises a `LandingError` if the file breaks a promise of its table, and `LakeError` if the disk is full; nothing is left behind
+    then. Faulty rows go to quarantine. The same bytes as the lake holds give a record that only adds the ETag.
+    """
+    table, feed, day = job.file.place
+    digest = sha256(job.path)
+    if job.held and job.held.sha256 == digest:
+        alias = replace(job.held, etag=job.file.etag, aliases=(*job.held.aliases, job.held.etag))
+        return Landed(alias, (), job.seen)
+    header = read_header(job.path, table, job.file.key)
+    with scratch(job.root) as folder, disk(job):
+        draft = Draft(job, table, feed, day, header, folder)
+        draft.size_unit = size_unit(draft) if table.size_unit else ""
+        write_checked(draft)
+        for part in list(draft.parts):
+            settle(draft, part)
+        refused = keep_refused(draft)
+        files = [move(draft, part, footer) for part, footer in sorted(draft.parts.items()) if footer.rows]
+    rows = sum(file.rows for file in files)
+    landing = Landing(
+        key=job.file.key,
+        etag=job.file.etag,
+        size=job.file.size,
+        sha256=digest,
+        table=table.name,
+        session=day,
+        source=job.source,
+        version=job.seen + 1,
+        rows_in=rows + sum(refused.values()),
+        rows=rows,
+        quarantined=sum(refused.values()),
+        reasons=refused,
+        files=tuple(file.path for file in files),
+        library=__version__,
+        landed_at=utc_now(),
+        notes=tuple(draft.notes),
+    )
+    return Landed(landing, tuple(files), job.seen)
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def sha256(path: Path) -> str:
+    """The file's sha256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_header(path: Path, table: Table, key: str) -> tuple[str, ...]:
+    """The file's header, if the table knows it. Raises `EmptyFile`, `BrokenGzip`, `BrokenText` or `UnknownHeader`."""
+    if path.stat().st_size == 0:
+        raise EmptyFile(f"{key} is empty (0 bytes); it was not landed. Wait for the vendor to publish it again.")
+    try:
+        with gzip.open(path) as stream:
+            line = stream.readline(HEADER_BYTES)
+    except (EOFError, OSError, zlib.error) as fault:
+        raise broken_gzip(key, fault) from fault
+    try:
+        header = tuple(line.decode().rstrip("\r\n").split(","))
+    except UnicodeDecodeError as fault:
+        raise BrokenText(f"{key} does not begin with text ({fault.reason}); it was not landed.") from fault
+    if header in table.headers:
+        return header
+    if header == ("",):
+        raise EmptyFile(f"{key} has no text in it; it was not landed. Wait for the vendor to publish it again.")
+    known = table.headers[0]
+    missing, extra = sorted(set(known) - set(header)), sorted(set(header) - set(known))
+    how = [
+        f"lacks {', '.join(missing)}" * bool(missing),
+        f"adds {', '.join(extra)[:200]}" * bool(extra),
+        "has the columns of the table in another order" * (not missing and not extra),
+    ]
+    raise UnknownHeader(
+        f"{key} {' and '.join(filter(None, how))}; no row was landed. "
+        f"If the vendor changed the file, declare the new header of {table.name} in workbench/tables and refresh again."
+    )
+
+
+def scan(draft: Draft) -> "pl.LazyFrame":
+    """The file's rows with the declared types; nothing is read yet."""
+    import polars as pl
+
+    by_header = {c.header: c for c in draft.table.vendor}
+    schema = {name: polars_type(by_header[name]) for name in draft.header}
+    return pl.scan_csv(draft.job.path, schema=schema, glob=False)
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def write_checked(draft: Draft) -> None:
+    """Write the file's good rows. The fast way first; what it cannot vouch for goes the slow way, row by row."""
+    import polars as pl
+
+    try:
+        write(draft, scan(draft))
+    except (pl.exceptions.PolarsError, OSError) as fault:
+        if full_disk(fault):
+            raise
+        check_gzip(draft)
+        separate(draft)
+    else:
+        check_session(draft)
+        if suspects(draft):
+            separate(draft)
+    if not any(footer.rows for footer in draft.parts.values()) and not draft.refused:
+        raise EmptyFile(f"{draft.job.file.key} has a header and no rows; it was not landed. Wait for the vendor to publish it again.")
+
+
+def write(draft: Draft, rows: "pl.LazyFrame") -> None:
+    """Stream rows into Parquet: one file, or one for each ticker range that has rows."""
+    import polars as pl
+
+    for part in draft.parts:
+        part.unlink()
+    rows = with_base_columns(draft, rows)
+    if draft.table.routed:
+        rows = rows.with_columns(bucket_of(draft.job.bounds))
+        ways = pl.PartitionBy(draft.folder, key="bucket", include_key=False, approximate_bytes_per_file=None)
+        rows.sink_parquet(ways, compression="zstd", row_group_size=TICK_ROW_GROUP, maintain_order=True, mkdir=True)
+    else:
+        rows.sink_parquet(draft.folder / "all.parquet", compression="zstd", maintain_order=True)
+    draft.parts = {part: Footer.read(part) for part in draft.folder.rglob("*.parquet")}
+
+
+def with_base_columns(draft: Draft, rows: "pl.LazyFrame") -> "pl.LazyFrame":
+    """The table's columns, in order, from the vendor's."""
+    import polars as pl
+
+    table, day = draft.table, draft.day
+    present = {c.header: c.name for c in table.vendor if c.header in draft.header}
+    rows = rows.rename({header: name for header, name in present.items() if header != name})
+    absent = [pl.lit(None, polars_type(c)).alias(c.name) for c in table.vendor if c.header not in draft.header]
+    stamp = pl.lit(midnight_ns(day, table.zone)).alias(table.time) if draft.restamp else pl.col(table.time)
+    base = {
+        "date": pl.lit(day),
+        "timestamp": (stamp // 1000).cast(pl.Datetime("us", "UTC")),
+        "source": pl.lit(draft.job.source),
+        "is_test": pl.col("ticker").is_in(sorted(test_tickers(day))),
+        "size_unit": pl.lit(draft.size_unit),
+        "venue": pl.lit(draft.feed.venue),
+    }
+    # A NaN is text where a number belongs. As a null it is counted in the footer, which NaN is not.
+    numbers = [pl.col(c.name).fill_nan(None) for c in table.vendor if c.type == "DOUBLE" and c.header in draft.header]
+    rows = rows.with_columns(*numbers, *absent, stamp)
+    wanted = [base[c.name].alias(c.name) if c.name in base and c not in table.vendor else pl.col(c.name) for c in table.columns]
+    return rows.select(wanted)
+
+
+def bucket_of(bounds: Sequence[str]) -> "pl.Expr":
+    """The ticker range of a row: how many bounds are at or below its ticker, in byte order."""
+    import polars as pl
+
+    edges = pl.Series(bounds, dtype=pl.String)
+
+    def count(tickers: "pl.Series") -> "pl.Series":
+        return edges.search_sorted(tickers, side="right").cast(pl.UInt8)
+
+    return pl.col("ticker").map_batches(count, return_dtype=pl.UInt8, is_elementwise=True).alias("bucket")
+
+
+def ranges(path: Path, table: Table, key: str) -> tuple[str, ...]:
+    """Ticker bounds that cut a file into ranges of about equal rows: at most `RANGES` of them, in byte order.
+
+    Raises a `LandingError` if the file cannot be read.
+    """
+    import polars as pl
+
+    header = read_header(path, table, key)
+    schema = dict.fromkeys(header, pl.String())
+    rows = pl.scan_csv(path, schema=schema, glob=False, truncate_ragged_lines=True).select("ticker")
+    try:
+        counts = rows.drop_nulls().group_by("ticker").len().sort("ticker").collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as fault:
+        raise broken_gzip(key, fault) from fault
+    before = counts["len"].cum_sum() - counts["len"]
+    share = (before * RANGES // max(counts["len"].sum(), 1)).to_list()
+    tickers: list[str] = counts["ticker"].to_list()
+    return tuple(t for i, t in enumerate(tickers) if i and share[i] != share[i - 1])
+
+
+# ---------------------------------------------------------------------- checking
+
+
+def check_session(draft: Draft) -> None:
+    """Raise `WrongSession` unless every stamp is the session's own; mend what the errata know how to mend."""
+    table, day, key = draft.table, draft.day, draft.job.file.key
+    filled = [footer for footer in draft.parts.values() if footer.rows]
+    if table.same_day:
+        said = [footer.spans[table.same_day] for footer in filled]
+        if stray := sorted({str(end) for span in said for end in (span.low, span.high) if end not in (day, None)}):
+            raise WrongSession(
+                f"{key} holds rows whose {table.same_day} is {' and '.join(stray)}, not {day}; nothing was landed and the file is in "
+                "quarantine. Refresh again when the vendor has replaced it."
+            )
+    spans = [span for footer in filled if (span := footer.spans[table.time]).low is not None]
+    if not spans:
+        return
+    low, high = min(s.low for s in spans), max(s.high for s in spans)
+    first, end = table.session_ns(day)
+    if first <= low and high < end:
+        return
+    for erratum in errata.for_file(table.name, day):
+        if erratum.action == "restamp" and erratum.wrong == low == high:
+            draft.restamp = True
+            draft.notes.append(f"restamped from {low}: {erratum.symptom} ({erratum.source})")
+            write(draft, scan(draft))
+            return
+    raise WrongSession(
+        f"{key} holds rows stamped {when(low, table)} to {when(high, table)}, which is not the session {day} in {table.zone}; "
+        "nothing was landed and the file is in quarantine. Refresh again when the vendor has replaced it."
+    )
+
+
+def when(ns: int, table: Table) -> str:
+    """A stamp as a date in the table's zone, or as it is if it is no date."""
+    try:
+        return str(table.session_of(ns))
+    except (OverflowError, OSError, ValueError):
+        return str(ns)
+
+
+def suspects(draft: Draft) -> bool:
+    """Whether the footers show a row that breaks a promise: a missing value, or one out of its declared range."""
+    return any(
+        (column.required and span.nulls) or not within(column, span.low, span.high) or not span.known
+        for footer in draft.parts.values()
+        if footer.rows
+        for column in draft.table.vendor
+        for span in (footer.spans[column.name],)
+    )
+
+
+def within(column: Column, low: float | None, high: float | None) -> bool:
+    """Whether a column's least and greatest value are numbers inside its declared range."""
+    if column.type != "DOUBLE" and column.low is None and column.high is None:
+        return True
+    return low is None or high is None or (
+        isfinite(low)
+        and isfinite(high)
+        and (column.low is None or low >= column.low)
+        and (column.high is None or high <= column.high)
+    )
+
+
+def separate(draft: Draft) -> None:
+    """The slow way: write the good rows, and set the faulty ones apart with their reasons."""
+    rows, refused = faults.separate(scan_text(draft), draft.table, draft.header, draft.job.file.key)
+    draft.refused = [refused] if len(refused) else []
+    write(draft, rows)
+    check_session(draft)
+
+
+def scan_text(draft: Draft) -> "pl.LazyFrame":
+    """The file's rows as text, with whatever a row has too much in a last column."""
+    import polars as pl
+
+    schema = dict.fromkeys((*draft.header, faults.EXTRA), pl.String())
+    return pl.scan_csv(draft.job.path, schema=schema, glob=False, truncate_ragged_lines=True)
+
+
+def settle(draft: Draft, part: Path) -> None:
+    """Sort a part that is out of order, and set rows apart that share a key."""
+    table = draft.table
+    state = faults.order(part, table)
+    if state.whole:
+        return
+    if state.nul:
+        raise BrokenText(f"{draft.job.file.key} holds NUL bytes in its text; nothing was landed and the file is in quarantine.")
+    rows, refused = faults.settled(part, table, sort=not state.sorted)
+    if not state.sorted:
+        draft.notes.append("sorted: rows were not in order of ticker and time")
+    rows.write_parquet(part, compression="zstd", row_group_size=TICK_ROW_GROUP if table.routed else None)
+    draft.parts[part] = Footer.read(part)
+    if len(refused):
+        draft.refused.append(refused)
+
+
+def check_gzip(draft: Draft) -> None:
+    """Raise `BrokenGzip` unless the whole file decompresses and its checksums agree."""
+    try:
+        with gzip.open(draft.job.path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (EOFError, OSError, zlib.error) as fault:
+        raise broken_gzip(draft.job.file.key, fault) from fault
+
+
+def broken_gzip(key: str, fault: Exception) -> BrokenGzip:
+    """The error for a file that is not one whole gzip stream."""
+    return BrokenGzip(
+        f"{key} is not a whole gzip file ({fault}); nothing was landed and the file is in quarantine. "
+        "Fetch it again; if the vendor's own file is broken, wait for the vendor to replace it."
+    )
+
+
+def size_unit(draft: Draft) -> str:
+    """What quote sizes count in this file, lots or shares: by its date, unless the sizes themselves say otherwise.
+
+    Files published again may hold shares for dates on which the feed carried lots: then nearly all sizes are multiples of 100.
+    """
+    import polars as pl
+
+    if draft.day >= SHARES.since:
+        return "shares"
+    try:
+        sizes = scan(draft).head(SAMPLE_ROWS).select("bid_size", "ask_size").unpivot().select("value").collect()["value"]
+    except (pl.exceptions.PolarsError, OSError):
+        return "lots"
+    sizes = sizes.filter(sizes > 0)
+    if len(sizes) and (sizes % 100 == 0).mean() >= ROUND_SHARE:  # type: ignore[operator]
+        draft.notes.append("sizes taken as shares: nearly all are multiples of 100")
+        return "shares"
+    return "lots"
+
+
+# ---------------------------------------------------------------------- finishing
+
+
+def keep_refused(draft: Draft) -> dict[str, int]:
+    """Write refused rows to quarantine and count them by reason. Raises `TooManyFaults` if the file cannot be trusted."""
+    import polars as pl
+
+    if not draft.refused:
+        return {}
+    refused = pl.concat(draft.refused, how="diagonal")
+    reasons = Counter(refused["reason"].to_list())
+    landed = sum(footer.rows for footer in draft.parts.values())
+    faulty = sum(n for reason, n in reasons.items() if reason not in faults.HARMLESS)
+    if faulty > FAULTY_ROWS and faulty > FAULTY_SHARE * (landed + len(refused)):
+        worst = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(4))
+        raise TooManyFaults(
+            f"{draft.job.file.key} has {faulty:,} faulty rows of {landed + len(refused):,} ({worst}); nothing was landed and the "
+            "file is in quarantine. Look at its rows there; if the vendor replaces the file, the next refresh lands it."
+        )
+    stem = quarantine.place(draft.job.root, draft.job.file.key, draft.job.file.etag)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    kept = stem.with_name(f"{stem.name}.rows.parquet")
+    made = draft.folder / "refused"
+    refused.write_parquet(made, compression="zstd")
+    made.replace(kept)
+    quarantine.write(
+        stem,
+        quarantine.Refusal(
+            key=draft.job.file.key,
+            etag=draft.job.file.etag,
+            size=draft.job.file.size,
+            source=draft.job.source,
+            table=draft.table.name,
+            session=draft.day,
+            kind="rows",
+            reason=", ".join(f"{n} {reason}" for reason, n in reasons.most_common()),
+            rows=len(refused),
+            library=__version__,
+            at=utc_now(),
+            path=kept,
+        ),
+    )
+    return dict(reasons)
+
+
+def move(draft: Draft, part: Path, footer: Footer) -> NewFile:
+    """Put a finished part in its place under the table's folder."""
+    table, chunk = draft.table, draft.table.chunk_of(draft.day)
+    bucket = f"{int(part.parent.name.removeprefix('bucket=')):02}" if table.routed else None
+    venue = f"{draft.feed.venue.lower()}-" * bool(draft.feed.venue)
+    path = f"chunk={chunk}/bucket={bucket or NO_BUCKET}/{venue}{draft.day}-{uuid.uuid4().hex[:8]}.parquet"
+    target = draft.job.root / "lake" / "main" / table.name / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sync(part)
+    part.replace(target)
+    return NewFile(path, target.stat().st_size, footer.rows, chunk, bucket, footer.stats(table), footer.schema)
+
+
+@contextmanager
+def scratch(root: Path) -> Iterator[Path]:
+    """A folder of one's own for drafts, gone afterwards."""
+    folder = root / "tmp" / f"land-{uuid.uuid4().hex[:12]}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def disk(job: Job) -> Iterator[None]:
+    """Say what a full disk means."""
+    try:
+        yield
+    except Exception as fault:
+        if not full_disk(fault):
+            raise
+        raise LakeError(
+            f"the disk that holds {job.root} is full: {job.file.key} was not landed and the lake is unchanged. "
+            "Free some space and run the refresh again."
+        ) from fault
+
+
+def full_disk(fault: Exception) -> bool:
+    """Whether an error, ours or an engine's, means that the disk is full."""
+    return "No space left on device" in str(fault) or "os error 28" in str(fault) or "Disk quota exceeded" in str(fault)

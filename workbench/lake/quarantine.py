@@ -1,0 +1,85 @@
+"""What was refused, kept apart with its reason: `quarantine/<table>/<session>/`.
+
+A refused file stands there as it came, `<feed>-<etag>.csv.gz`; refused rows stand in `<feed>-<etag>.rows.parquet`, as text, with
+the reason of each. A `.json` beside either says what happened. Names follow from the object, so that trying again changes nothing.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import LandingError
+from workbench.tables import locate
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file, or rows of it, that did not land. `kind` is the error's class for a file, "rows" for rows."""
+
+    key: str
+    etag: str
+    size: int
+    source: str
+    table: str
+    session: date
+    kind: str
+    reason: str
+    rows: int
+    library: str
+    at: str
+    path: Path
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole file was refused."""
+        return self.kind != "rows"
+
+
+def place(root: Path, key: str, etag: str) -> Path:
+    """Where what is refused of an object stands, without its ending."""
+    located = locate(key)
+    assert located, key
+    table, feed, day = located
+    return root / "quarantine" / table.name / day.isoformat() / f"{feed.prefix.replace('/', '.')}-{safe(etag)}"
+
+
+def safe(etag: str) -> str:
+    """An ETag as a file name."""
+    return "".join(c if c.isalnum() or c == "-" else "_" for c in etag)[:48]
+
+
+def refuse_file(root: Path, path: Path, fault: LandingError, **of: Any) -> Refusal:
+    """Keep a faulty file: a copy beside its reason. The copy is made first, so that a crash between the two is tried again."""
+    stem = place(root, of["key"], of["etag"])
+    kept = stem.with_name(f"{stem.name}.csv.gz")
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    draft = kept.with_name(f".{os.getpid()}.{kept.name}")
+    try:
+        shutil.copyfile(path, draft)
+        draft.replace(kept)
+    finally:
+        draft.unlink(missing_ok=True)
+    return write(stem, Refusal(**of, kind=type(fault).__name__, reason=str(fault), rows=0, path=kept))
+
+
+def write(stem: Path, refusal: Refusal) -> Refusal:
+    """Write what happened beside what was refused."""
+    target = stem.with_name(f"{stem.name}.{'file' if refusal.whole else 'rows'}.json")
+    draft = target.with_name(f".{os.getpid()}.{target.name}")
+    draft.write_text(json.dumps({**asdict(refusal), "session": refusal.session.isoformat(), "path": refusal.path.name}, indent=1))
+    draft.replace(target)
+    return refusal
+
+
+def refusals(root: Path, table: str | None = None) -> Iterator[Refusal]:
+    """Everything that was refused and still stands in quarantine."""
+    for path in sorted((root / "quarantine").glob(f"{table or '*'}/*/*.json")):
+        if path.name.startswith("."):
+            continue
+        record = json.loads(path.read_text())
+        yield Refusal(**{**record, "session": date.fromisoformat(record["session"]), "path": path.with_name(record["path"])})

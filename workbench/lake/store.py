@@ -1,0 +1,414 @@
+"""Delta tables of our own Parquet files: open, commit, snapshot.
+
+Everything in the lake stands on this module. A `LakeTable` is one Delta table; a commit adds and removes whole files and carries
+the landing records of the files it adds, so that the commit is the record. Delta itself checks neither schema nor constraints of
+files that we commit ourselves: `LakeTable.commit` does.
+"""
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Literal
+
+from workbench.errors import BrokenPromise, Busy, LakeError
+from workbench.lake.types import DELTA
+from workbench.tables import TABLES, Table
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable, Schema
+
+PARTITIONS = ("chunk", "bucket")
+NO_BUCKET = "__HIVE_DEFAULT_PARTITION__"
+RANGES = 16
+ATTEMPTS = 40
+BOUNDS = "workbench.bounds"
+
+# Checkpoints keep no commit information, and landing records live in it: the log is kept for good.
+CONFIGURATION = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.checkpointInterval": "100",
+}
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A Parquet file that stands in its place under the table's folder but is not committed yet.
+
+    `schema` is the file's own, as (column, type) pairs, for the commit to compare with the declaration.
+    """
+
+    path: str
+    size: int
+    rows: int
+    chunk: str
+    bucket: str | None
+    stats: dict[str, Any]
+    schema: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class LiveFile:
+    """A Parquet file of a snapshot, with the log's statistics of it."""
+
+    path: str
+    size: int
+    rows: int
+    bucket: str | None
+    first: date | None
+    last: date | None
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The landing record: what became of one flat file.
+
+    `rows_in = rows + quarantined`, always. `version` counts the versions of the object that were landed, from 1.
+    """
+
+    key: str
+    etag: str
+    size: int
+    sha256: str
+    table: str
+    session: date
+    source: str
+    version: int
+    rows_in: int
+    rows: int
+    quarantined: int
+    reasons: dict[str, int]
+    files: tuple[str, ...]
+    library: str
+    landed_at: str
+    notes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in the commit."""
+        return {**asdict(self), "session": self.session.isoformat()}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Landing":
+        """The record as a commit holds it; fields of later versions of the library are ignored."""
+        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        tuples = {name: tuple(known[name]) for name in ("files", "notes", "aliases") if name in known}
+        return cls(**{**known, **tuples, "session": date.fromisoformat(known["session"])})
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A flat file that became Parquet files, not committed yet. `seen` is the object's version that the plan saw."""
+
+    landing: Landing
+    files: tuple[NewFile, ...]
+    seen: int
+
+
+Outcome = Literal["landed", "replaced", "already landed", "overtaken"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a table: the files a reader may read."""
+
+    version: int
+    files: tuple[LiveFile, ...] = ()
+    bounds: tuple[str, ...] = ()
+
+    @cached_property
+    def rows(self) -> int:
+        """Rows in all files."""
+        return sum(file.rows for file in self.files)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a commit says of itself: when it was made, and the landing records it carries."""
+
+    at: datetime
+    landings: tuple[Landing, ...]
+
+
+class LakeTable:
+    """One Delta table of the lake, created by the first commit."""
+
+    def __init__(self, root: Path, table: Table):
+        self.table = table
+        self.folder = root / "lake" / "main" / table.name
+        self._log = self.folder / "_delta_log"
+        self._lock = RLock()
+        self._snapshot = Snapshot(-1)
+        self._commits: list[Commit] = []
+
+    def __repr__(self) -> str:
+        return f"<LakeTable {self.table.name} in {self.folder}>"
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever committed."""
+        return self._log.is_dir() and self._committed(0)
+
+    def _committed(self, version: int) -> bool:
+        return (self._log / f"{version:020}.json").exists()
+
+    @property
+    def moved(self) -> bool:
+        """Whether the table has a newer version than the snapshot held: one `stat`."""
+        return self._committed(self._snapshot.version + 1)
+
+    def snapshot(self) -> Snapshot:
+        """The newest version; read again only if the table has moved."""
+        with self._lock:
+            if self.moved:
+                self._snapshot = self._read(self._open())
+            return self._snapshot
+
+    def snapshot_at(self, instant: datetime) -> Snapshot:
+        """The table as it was committed at an instant; empty if it did not exist then."""
+        version = self.version_at(instant)
+        return Snapshot(-1) if version < 0 else self._read(self._open(version))
+
+    def _open(self, version: int | None = None) -> "DeltaTable":
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        try:
+            return DeltaTable(self.folder, version=version)
+        except (DeltaError, OSError) as fault:
+            raise LakeError(f"{self.folder} cannot be read as a Delta table: {fault}. Nothing was changed.") from fault
+
+    def _read(self, delta: "DeltaTable") -> Snapshot:
+        import pyarrow as pa
+
+        # get_add_actions gives an arro3 table; pyarrow's to_pylist is the faster way into Python.
+        actions = pa.table(delta.get_add_actions(flatten=True))
+        names = ("path", "size_bytes", "num_records", "partition.bucket", "min.date", "max.date")
+        columns = [actions[name].to_pylist() if name in actions.column_names else [None] * len(actions) for name in names]
+        files = sorted((LiveFile(*row) for row in zip(*columns, strict=True)), key=lambda f: f.path)
+        bounds = json.loads(delta.metadata().configuration.get(BOUNDS, "[]"))
+        return Snapshot(delta.version(), tuple(files), tuple(bounds))
+
+    # ------------------------------------------------------------------ records
+
+    def landings(self, version: int | None = None) -> dict[str, Landing]:
+        """The newest landing record of every object, by key, as of a version (default: the newest).
+
+        They are rebuilt from the commits; a commit is read once.
+        """
+        with self._lock:
+            while self._committed(len(self._commits)):
+                self._commits.append(self._commit(len(self._commits)))
+            commits = self._commits if version is None else self._commits[: version + 1]
+            return {landing.key: landing for commit in commits for landing in commit.landings}
+
+    def version_at(self, instant: datetime) -> int:
+        """The newest version committed by an instant, by the commits' own timestamps; -1 if there was none."""
+        self.landings()
+        return max((n for n, commit in enumerate(self._commits) if commit.at <= instant), default=-1)
+
+    def _commit(self, version: int) -> "Commit":
+        with (self._log / f"{version:020}.json").open() as lines:
+            info = next(json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
+        landings = tuple(map(Landing.from_json, json.loads(info.get("landings", "[]"))))
+        return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings)
+
+    # ------------------------------------------------------------------ commits
+
+    @property
+    def schema(self) -> "Schema":
+        """The Delta schema: the table's columns, then the partition columns that a reader never sees."""
+        from deltalake import Field, Schema
+        from deltalake.schema import PrimitiveType
+
+        columns = [Field(c.name, PrimitiveType(DELTA[c.type]), nullable=True) for c in self.table.columns]
+        return Schema([*columns, *(Field(name, PrimitiveType("string"), nullable=True) for name in PARTITIONS)])
+
+    def create(self) -> "DeltaTable":
+        """The Delta table, made if it is not there."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        if not self.exists:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                DeltaTable.create(
+                    self.folder,
+                    schema=self.schema,
+                    partition_by=list(PARTITIONS),
+                    mode="ignore",
+                    name=self.table.name,
+                    description=self.table.doc,
+                    configuration=CONFIGURATION,
+                )
+            except DeltaError:
+                # Somebody else was first; anything else shows when the table is opened.
+                if not self.exists:
+                    raise
+        return self._open()
+
+    def set_bounds(self, bounds: Sequence[str]) -> tuple[str, ...]:
+        """Keep the table's ticker ranges, unless it has some; gives the ranges it has now."""
+        from deltalake.exceptions import CommitFailedError
+
+        for attempt in range(ATTEMPTS):
+            delta = self.create()
+            held = tuple(json.loads(delta.metadata().configuration.get(BOUNDS, "[]")))
+            if held or not bounds:
+                return held
+            try:
+                delta.alter.set_table_properties({BOUNDS: json.dumps(list(bounds))}, raise_if_not_exists=False)
+            except CommitFailedError:
+                pause(attempt)
+        raise self._too_busy()
+
+    def commit(self, landed: Sequence[Landed]) -> list[Outcome]:
+        """Make landed files visible, all in one commit, with their records; what others landed meanwhile is dropped.
+
+        An object that the lake already holds with the same bytes is "already landed"; one of which another version was
+        landed since the plan is "overtaken": the next refresh lists it anew. Raises `BrokenPromise` if a file is not what the
+        table declares, and `Busy` if other writers won every attempt; the table is unchanged then.
+        """
+        from deltalake import CommitProperties, Transaction
+        from deltalake.exceptions import CommitFailedError
+
+        for one in landed:
+            for file in one.files:
+                self._keeps_promise(one.landing, file)
+        for attempt in range(ATTEMPTS):
+            delta = self.create()
+            known = self.landings()
+            outcomes = [self._outcome(one, known.get(one.landing.key)) for one in landed]
+            chosen = [one for one, outcome in zip(landed, outcomes, strict=True) if outcome in ("landed", "replaced")]
+            if not chosen:
+                break
+            records = [one.landing.to_json() | {"version": one.seen + 1} for one in chosen]
+            try:
+                delta.create_write_transaction(
+                    [*self._adds(chosen), *self._removes(delta, chosen, known)],
+                    "append",
+                    self.schema,
+                    list(PARTITIONS),
+                    commit_properties=CommitProperties(
+                        custom_metadata={"landings": json.dumps(records)},
+                        app_transactions=[Transaction(f"land/{one.landing.key}", one.seen + 1) for one in chosen],
+                        max_commit_retries=0,
+                    ),
+                )
+                break
+            except CommitFailedError:
+                pause(attempt)
+        else:
+            raise self._too_busy()
+        for one, outcome in zip(landed, outcomes, strict=True):
+            if outcome not in ("landed", "replaced"):
+                self.discard(one.files)
+        return outcomes
+
+    def _outcome(self, one: Landed, held: Landing | None) -> Outcome:
+        if held is None:
+            return "landed"
+        if held.sha256 == one.landing.sha256 and one.landing.etag in (held.etag, *held.aliases):
+            return "already landed"
+        return "replaced" if held.version == one.seen else "overtaken"
+
+    def _adds(self, chosen: Iterable[Landed]) -> Iterator[Any]:
+        from deltalake.transaction import AddAction
+
+        now = int(time.time() * 1000)
+        for one in chosen:
+            for file in one.files:
+                partition = {"chunk": file.chunk, "bucket": file.bucket}
+                yield AddAction(file.path, file.size, partition, now, data_change=True, stats=json.dumps(file.stats))
+
+    def _removes(self, delta: "DeltaTable", chosen: Sequence[Landed], known: dict[str, Landing]) -> Iterator[Any]:
+        """The files of the versions that the chosen ones replace. An alias keeps its files."""
+        from deltalake.transaction import RemoveAction
+
+        kept = {path for one in chosen for path in one.landing.files}
+        gone = {path for one in chosen if (held := known.get(one.landing.key)) for path in held.files} - kept
+        if not gone:
+            return
+        now = int(time.time() * 1000)
+        live = {file.path: file for file in self._read(delta).files}
+        for path in sorted(gone & live.keys()):
+            chunk = path.split("/")[0].removeprefix("chunk=")
+            yield RemoveAction(path, True, now, live[path].size, {"chunk": chunk, "bucket": live[path].bucket})
+
+    def _keeps_promise(self, landing: Landing, file: NewFile) -> None:
+        promised = tuple((c.name, c.type) for c in self.table.columns)
+        if file.schema != promised:
+            odd = sorted(set(file.schema) ^ set(promised)) or "in another order"
+            raise BrokenPromise(
+                f"{file.path} made from {landing.key} has other columns than {self.table.name} declares: {odd}. "
+                "It was not committed and the lake is unchanged. This is a fault of the workbench: please report it."
+            )
+        if file.stats["numRecords"] != file.rows or file.stats["minValues"]["date"] != landing.session.isoformat():
+            raise BrokenPromise(f"{file.path} made from {landing.key} has statistics of other rows. It was not committed; please report it.")
+
+    def discard(self, files: Iterable[NewFile]) -> None:
+        """Delete files that were written but will not be committed."""
+        for file in files:
+            (self.folder / file.path).unlink(missing_ok=True)
+
+    def _too_busy(self) -> Busy:
+        return Busy(f"{self.table.name}: other writers won {ATTEMPTS} attempts to commit. The lake is unchanged; run the command again.")
+
+
+@dataclass
+class Lake:
+    """All tables under one root."""
+
+    root: Path
+    _tables: dict[str, LakeTable] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the root holds a lake, be it an empty one."""
+        return (self.root / "lake").is_dir()
+
+    def make(self) -> None:
+        """Make the root. Raises `LakeError` if it is a file or cannot be written."""
+        try:
+            for name in ("lake", "tmp", "quarantine", "locks"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise LakeError(
+                f"{self.root} cannot hold a lake: {fault.strerror} ({fault.filename}). Nothing was written; "
+                "set WORKBENCH_DATA to a folder that can be written."
+            ) from fault
+
+    def __getitem__(self, name: str) -> LakeTable:
+        # setdefault is atomic: two threads that ask at once get the same table.
+        return self._tables.get(name) or self._tables.setdefault(name, LakeTable(self.root, TABLES[name]))
+
+
+def pause(attempt: int) -> None:
+    """Wait a little before the next attempt to commit, longer each time, unequally for two that collided."""
+    time.sleep(random.uniform(0.001, 0.01 * 1.3 ** min(attempt, 15)))  # noqa: S311
+
+
+def utc_now() -> str:
+    """The present instant, as records keep it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def sync(path: Path) -> None:
+    """Have the operating system write a file to the disk before a commit points at it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,116 @@
+"""A small table to look at: what status, coverage and plan give. Shown as text, as HTML in a notebook, as JSON at the prompt."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+SHOWN = 40
+
+
+class Report(Sequence[dict[str, Any]]):
+    """Rows with a title. `title` says in a sentence what they are; `facts` are single values that go with them."""
+
+    def __init__(self, title: str, rows: Sequence[dict[str, Any]], **facts: Any):
+        self.title, self.rows, self.facts = title, list(rows), facts
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.rows[at]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.rows[0]) if self.rows else []
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows as dicts."""
+        return [dict(row) for row in self.rows]
+
+    def to_json(self) -> str:
+        """Title, facts and rows as JSON; dates in ISO form."""
+        return json.dumps({"title": self.title, **self.facts, "rows": self.rows}, default=str, indent=1)
+
+    def pl(self) -> "pl.DataFrame":
+        """The rows as a polars frame."""
+        import polars as pl
+
+        return pl.DataFrame(self.rows, infer_schema_length=None)
+
+    def df(self) -> "pd.DataFrame":
+        """The rows as a pandas frame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+    def __repr__(self) -> str:
+        from io import StringIO
+
+        from rich.console import Console
+
+        out = StringIO()
+        Console(file=out, width=160, no_color=True).print(self)
+        return out.getvalue().rstrip()
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:  # noqa: ARG002
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        yield Text(self.title)
+        if not self.rows:
+            return
+        table = RichTable(box=None, pad_edge=False)
+        for name in self.columns:
+            numeric = all(isinstance(row[name], int | float) or row[name] is None for row in self.rows)
+            table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        for row in self.rows[:SHOWN]:
+            table.add_row(*(Text(shown(row[name])) for name in self.columns))
+        yield table
+        if len(self.rows) > SHOWN:
+            yield Text(f"… and {len(self.rows) - SHOWN} more")
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in self.columns)
+        body = "".join("<tr>" + "".join(cell(row[name]) for name in self.columns) + "</tr>" for row in self.rows[:SHOWN])
+        more = f"<p>… and {len(self.rows) - SHOWN} more</p>" * (len(self.rows) > SHOWN)
+        return f"<p>{escape(self.title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def cell(value: Any) -> str:
+    """A value as a table cell of HTML; numbers stand on the right."""
+    align = "right" if isinstance(value, int | float) and not isinstance(value, bool) else "left"
+    return f'<td style="text-align:{align}">{escape(shown(value))}</td>'
+
+
+def shown(value: Any) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def sized(count: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

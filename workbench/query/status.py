@@ -1,0 +1,107 @@
+"""What the lake holds: status of every table, coverage of one, session by session."""
+
+from collections.abc import Mapping
+from datetime import date
+
+from workbench import sessions
+from workbench.errors import BadRange
+from workbench.lake import quarantine
+from workbench.lake.quarantine import Refusal
+from workbench.lake.store import Lake, Landing, Snapshot
+from workbench.query.report import Report, sized
+from workbench.tables import TABLES, find
+
+
+def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
+    """Every table that holds something: rows, sessions, first and last, files, bytes, freshness and what was refused."""
+    due = sessions.last_due()
+    rows = []
+    for name, table in TABLES.items():
+        shot = snapshots[name]
+        refused = open_refusals(lake, name)
+        if not shot.files and not refused:
+            continue
+        landings = lake[name].landings(shot.version)
+        days = {one.session for one in landings.values() if one.rows}
+        last = max(days, default=None)
+        behind = sessions.between(table, last, due)[1:] if last else []
+        rows.append(
+            {
+                "table": name,
+                "rows": shot.rows,
+                "sessions": len(days),
+                "first": min(days, default=None),
+                "last": last,
+                "behind": len(behind),
+                "files": len(shot.files),
+                "bytes": shot.size,
+                "refused_files": sum(one.whole for one in refused),
+                "refused_rows": sum(one.rows for one in refused),
+                "landed_at": max((one.landed_at for one in landings.values()), default=None),
+            }
+        )
+    total = sum(row["rows"] for row in rows)  # type: ignore[misc]
+    size = sum(row["bytes"] for row in rows)  # type: ignore[misc]
+    days = [day for row in rows for day in (row["first"], row["last"]) if isinstance(day, date)]
+    span = f", sessions {min(days)} to {max(days)}" if days else ""
+    title = f"{lake.root}: {total:,} rows in {len(rows)} tables, {sized(size)}{span}"
+    return Report(title, rows, root=str(lake.root), total_rows=total, total_bytes=size)
+
+
+def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = None, end: date | None = None) -> Report:
+    """Every session of a table from `start` to `end` (default: its first to the newest due): landed, missing, refused, due or not.
+
+    Sessions are the calendar's, and any other date that landed.
+    """
+    table = find(name)
+    landings = lake[name].landings(snapshot.version)
+    refused = open_refusals(lake, name)
+    known = {one.session for one in (*landings.values(), *refused)}
+    due = sessions.last_due()
+    first, last = start or min(known, default=due), end or max((*known, due))
+    if last < first:
+        raise BadRange(f"the range ends ({last}) before it starts ({first}); nothing was done. Turn the two dates round.")
+    days = sorted({*sessions.between(table, first, last), *(day for day in known if first <= day <= last)})
+    rows = []
+    for day in days:
+        landed = [one for one in landings.values() if one.session == day]
+        bad = [one for one in refused if one.session == day]
+        missing = len(table.feeds) - len(landed)
+        rows.append(
+            {
+                "session": day,
+                "state": state(landed, bad, missing, is_due=day <= due),
+                "rows": sum(one.rows for one in landed),
+                "refused": sum(one.quarantined for one in landed),
+                "source": ", ".join(sorted({one.source for one in landed})),
+                "landed_at": max((one.landed_at for one in landed), default=None),
+                "reason": "; ".join([one.reason for one in bad] + [note for one in landed for note in one.notes]),
+            }
+        )
+    landed_days = sum(row["state"] in ("landed", "landed in part") for row in rows)
+    title = f"{name}: {landed_days} of {len(rows)} sessions from {first} to {last} landed"
+    return Report(title, rows, root=str(lake.root), table=name)
+
+
+def state(landed: list[Landing], refused: list[Refusal], missing: int, *, is_due: bool) -> str:
+    """What became of a session."""
+    if any(one.whole for one in refused):
+        return "quarantined"
+    if landed:
+        return "landed" if not missing else "landed in part"
+    return "missing" if is_due else "not yet due"
+
+
+def open_refusals(lake: Lake, name: str) -> list[Refusal]:
+    """What stands in quarantine of a table and was not made good: no other version of the object was landed since."""
+    landings = lake[name].landings()
+    return [one for one in quarantine.refusals(lake.root, name) if stands(one, landings.get(one.key))]
+
+
+def stands(refusal: Refusal, landing: Landing | None) -> bool:
+    """Whether a refusal still matters: of rows, while that version of the object is the landed one; of a file, until one is."""
+    if landing is None:
+        return True
+    return refusal.etag == landing.etag if not refusal.whole else landing.landed_at < refusal.at
+
+
