@@ -161,6 +161,7 @@ def test_an_object_key_leads_back_to_its_table_feed_and_session(table: Table) ->
     "key",
     [
         "us_stocks_sip/day_aggs_v1/2024/03/2024-03-01.csv",
+        "us_stocks_sip/day_aggs_v1/2024/03/2024-03-01.csv.gz.part",
         "us_stocks_sip/day_aggs_v1/2024/04/2024-03-01.csv.gz",
         "us_stocks_sip/day_aggs_v1/2024/02/2024-02-30.csv.gz",
         "us_stocks_sip/news_v1/2024/03/2024-03-01.csv.gz",
