@@ -72,7 +72,7 @@ class Workbench:
 
     @property
     def con(self) -> "duckdb.DuckDBPyConnection":
-        """This thread's DuckDB cursor, for whatever `sql` does not do."""
+        """DuckDB's cursor of this thread, for whatever `sql` does not do."""
         self.catalog.follow()
         return self.catalog.cursor()
 
@@ -144,7 +144,9 @@ def open(data: str | Path | Settings | None = None, as_of: str | datetime | None
     A relative folder is told from the project's folder (the nearest upward with a `workbench.toml` or `pyproject.toml`), not from a
     notebook's. `as_of` opens the lake as it was committed at an instant. Raises `NoLake` if there is none.
     """
-    chosen = data if isinstance(data, Settings) else Settings.load(**({"data": str(data)} if data else {}), **settings)
+    if data is not None and not isinstance(data, Settings):
+        settings["data"] = str(data)
+    chosen = data if isinstance(data, Settings) else Settings.load(**settings)
     bench = Workbench(chosen, as_instant(as_of))
     if not bench.lake.exists:
         raise NoLake(

@@ -19,6 +19,7 @@ WorkbenchError
 │   ├── BrokenText       the text cannot be read as CSV
 │   ├── UnknownHeader    the header is not one that the table knows
 │   ├── WrongSession     rows are stamped with another session
+│   ├── KnownFault       the vendor is known to have published this file wrong
 │   └── TooManyFaults    too many rows are faulty to trust the others
 ├── LakeError            the lake could not be read or written
 │   ├── BrokenPromise    a file to be committed is not what the table declares
@@ -118,6 +119,10 @@ class UnknownHeader(LandingError):
 
 class WrongSession(LandingError):
     """Rows are stamped with another session."""
+
+
+class KnownFault(LandingError):
+    """The vendor is known to have published this file wrong, and the fault is in it."""
 
 
 class TooManyFaults(LandingError):

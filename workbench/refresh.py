@@ -19,7 +19,7 @@ from workbench.lake.quarantine import Refusal, refusals
 from workbench.lake.store import Lake, Landed, Landing
 from workbench.query.report import Report, sized
 from workbench.sources import FlatFile, Source
-from workbench.tables import TABLES, Table, find
+from workbench.tables import TABLES, Table, errata, find
 
 DEFAULT_SESSIONS = 30
 DEFAULT_TABLES = ("stock_day", "stock_minute")
@@ -118,7 +118,8 @@ def decide(
         for feed in table.feeds:
             key = table.key_of(feed, day)
             if key not in files and key not in landed:
-                steps.append(Step(table.name, day, "missing", "due, but the source does not list it", key))
+                known = [one.symptom for one in errata.for_file(table.name, day) if one.action == "known missing"]
+                steps.append(Step(table.name, day, "missing", "; ".join(["due, but the source does not list it", *known]), key))
     return sorted(steps, key=lambda step: (step.session, step.key))
 
 
@@ -364,7 +365,13 @@ class Summary(Report):
         what = f"{landed} files landed, {sum(one.rows for one in done):,} rows" if done else "nothing to do: the lake is up to date"
         title = f"refresh from {steps.source}: {what}, {sized(self.transferred)} transferred in {seconds:.1f} s"
         super().__init__(
-            title, rows, source=steps.source, seconds=round(seconds, 3), transferred=self.transferred, notes=steps.notes, problems=self.problems
+            title,
+            rows,
+            source=steps.source,
+            seconds=round(seconds, 3),
+            transferred=self.transferred,
+            notes=steps.notes,
+            problems=self.problems,
         )
 
     @property

@@ -43,29 +43,37 @@ def order(part: Path, table: Table) -> Order:
     import polars as pl
 
     rest = [name for name in table.key if name not in ("ticker", table.time)]
-    rows = pl.read_parquet(part, columns=["ticker", table.time, *rest])
-    ticker, stamp = rows["ticker"], rows[table.time]
+    rows = pl.scan_parquet(part).select("ticker", table.time, *rest)
+    ticker, stamp = pl.col("ticker"), pl.col(table.time)
     begins = (ticker != ticker.shift(1)).fill_null(value=True)
-    starts = ticker.filter(begins)
-    step = stamp.diff().fill_null(1)
-    in_order = starts.n_unique() == len(starts) and bool(((step >= 0) | begins).all())
-    nul = bool(starts.str.contains("\0", literal=True).any()) or nul_in_text(part, table)
-    if not table.key or not in_order:
-        return Order(in_order, not table.key or in_order, nul)
-    ties = (step == 0) & ~begins
-    if not ties.any() or not rest:
-        return Order(in_order, not ties.any(), nul)
-    tied = rows.filter(ties | ties.shift(-1, fill_value=False))
-    return Order(in_order, not tied.select(table.key).is_duplicated().any(), nul)
+    tied = (stamp == stamp.shift(1)) & ~begins
+    # One query, not seven: on a small file the calls cost more than the work.
+    found = rows.select(
+        contiguous=ticker.filter(begins).n_unique() == begins.sum(),
+        rising=((stamp >= stamp.shift(1)) | begins).all(),
+        ties=tied.sum(),
+        nul=ticker.filter(begins).str.contains("\0", literal=True).any(),
+    ).collect()
+    contiguous, rising, ties, nul = found.row(0)
+    in_order = contiguous and rising
+    nul = nul or nul_in_text(part, table)
+    if not table.key or not ties:
+        return Order(in_order, unique=in_order or not table.key, nul=nul)
+    if not in_order or not rest:
+        return Order(in_order, unique=False, nul=nul)
+    several = rows.filter(tied | tied.shift(-1, fill_value=False)).collect()
+    return Order(in_order, unique=not several.select(table.key).is_duplicated().any(), nul=nul)
 
 
 def nul_in_text(part: Path, table: Table) -> bool:
-    """Whether a text column other than the ticker holds a NUL byte; one column at a time, to bound memory."""
+    """Whether a text column other than the ticker holds a NUL byte."""
     import polars as pl
 
     text = [c.name for c in table.vendor if c.type == "VARCHAR" and c.name != "ticker"]
-    rows = pl.scan_parquet(part)
-    return any(rows.select(pl.col(name).str.contains("\0", literal=True).any()).collect(engine="streaming").item() for name in text)
+    if not text:
+        return False
+    found = pl.scan_parquet(part).select(pl.col(text).str.contains("\0", literal=True).any()).collect(engine="streaming")
+    return any(found.row(0))
 
 
 def settled(part: Path, table: Table, *, sort: bool) -> tuple["pl.DataFrame", "pl.DataFrame"]:

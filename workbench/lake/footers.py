@@ -4,12 +4,14 @@ Every check that a footer can answer costs nothing, because the statistics were 
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from workbench.lake.types import FROM_ARROW
 from workbench.tables import Table
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -64,10 +66,21 @@ def merge(span: Span, column: Any) -> None:
         return
     span.nulls += stats.null_count
     if stats.has_min_max:
-        span.low = stats.min if span.low is None else min(span.low, stats.min)
-        span.high = stats.max if span.high is None else max(span.high, stats.max)
+        # Raw values: for times and dates pyarrow's own would import pandas.
+        low, high = (as_python(raw, str(stats.logical_type)) for raw in (stats.min_raw, stats.max_raw))
+        span.low = low if span.low is None else min(span.low, low)
+        span.high = high if span.high is None else max(span.high, high)
     elif stats.null_count < column.num_values:
         span.known = False
+
+
+def as_python(raw: Any, logical: str) -> Any:
+    """A statistic's raw value as Python has it; timestamps are microseconds."""
+    if logical.startswith("Timestamp"):
+        return EPOCH + timedelta(microseconds=raw)
+    if logical == "Date":
+        return EPOCH.date() + timedelta(days=raw)
+    return raw.decode() if isinstance(raw, bytes) else raw
 
 
 def plain(value: Any) -> Any:

@@ -20,7 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench import __version__
-from workbench.errors import BrokenGzip, BrokenText, EmptyFile, LakeError, LandingError, TooManyFaults, UnknownHeader, WrongSession
+from workbench.errors import (
+    BrokenGzip,
+    BrokenText,
+    EmptyFile,
+    KnownFault,
+    LakeError,
+    LandingError,
+    TooManyFaults,
+    UnknownHeader,
+    WrongSession,
+)
 from workbench.lake import faults, quarantine
 from workbench.lake.footers import Footer
 from workbench.lake.store import NO_BUCKET, RANGES, Landed, Landing, NewFile, sync, utc_now
@@ -82,9 +92,7 @@ def land_or_refuse(job: Job) -> Landed | quarantine.Refusal:
         return land(job)
     except LandingError as fault:
         of = {"key": job.file.key, "etag": job.file.etag, "size": job.file.size, "source": job.source}
-        return quarantine.refuse_file(
-            job.root, job.path, fault, **of, table=table.name, session=day, library=__version__, at=utc_now()
-        )
+        return quarantine.refuse_file(job.root, job.path, fault, **of, table=table.name, session=day, library=__version__, at=utc_now())
 
 
 def land(job: Job) -> Landed:
@@ -103,6 +111,7 @@ def land(job: Job) -> Landed:
         draft = Draft(job, table, feed, day, header, folder)
         draft.size_unit = size_unit(draft) if table.size_unit else ""
         write_checked(draft)
+        check_errata(draft)
         for part in list(draft.parts):
             settle(draft, part)
         refused = keep_refused(draft)
@@ -304,6 +313,21 @@ def check_session(draft: Draft) -> None:
     )
 
 
+def check_errata(draft: Draft) -> None:
+    """Raise `KnownFault` if the file has a fault that its vendor is known to have published; note what cannot be recognised."""
+    for erratum in errata.for_file(draft.table.name, draft.day):
+        if erratum.action == "note":
+            draft.notes.append(f"known: {erratum.symptom} ({erratum.source})")
+        if erratum.action == "quarantine" and erratum.within:
+            spans = [footer.spans[erratum.column] for footer in draft.parts.values() if footer.rows]
+            low, high = erratum.within
+            if spans and all(span.low is not None and low <= span.low and span.high <= high for span in spans):
+                raise KnownFault(
+                    f"{draft.job.file.key} is known to be wrong, and is: {erratum.symptom} ({erratum.source}); nothing was landed and the "
+                    "file is in quarantine. Refresh again when the vendor has replaced it."
+                )
+
+
 def when(ns: int, table: Table) -> str:
     """A stamp as a date in the table's zone, or as it is if it is no date."""
     try:
@@ -327,11 +351,10 @@ def within(column: Column, low: float | None, high: float | None) -> bool:
     """Whether a column's least and greatest value are numbers inside its declared range."""
     if column.type != "DOUBLE" and column.low is None and column.high is None:
         return True
-    return low is None or high is None or (
-        isfinite(low)
-        and isfinite(high)
-        and (column.low is None or low >= column.low)
-        and (column.high is None or high <= column.high)
+    return (
+        low is None
+        or high is None
+        or (isfinite(low) and isfinite(high) and (column.low is None or low >= column.low) and (column.high is None or high <= column.high))
     )
 
 

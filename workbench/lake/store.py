@@ -98,7 +98,7 @@ class Landing:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Landing":
         """The record as a commit holds it; fields of later versions of the library are ignored."""
-        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        known: dict[str, Any] = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
         tuples = {name: tuple(known[name]) for name in ("files", "notes", "aliases") if name in known}
         return cls(**{**known, **tuples, "session": date.fromisoformat(known["session"])})
 
@@ -356,7 +356,9 @@ class LakeTable:
                 "It was not committed and the lake is unchanged. This is a fault of the workbench: please report it."
             )
         if file.stats["numRecords"] != file.rows or file.stats["minValues"]["date"] != landing.session.isoformat():
-            raise BrokenPromise(f"{file.path} made from {landing.key} has statistics of other rows. It was not committed; please report it.")
+            raise BrokenPromise(
+                f"{file.path} made from {landing.key} has statistics of other rows. It was not committed; please report it."
+            )
 
     def discard(self, files: Iterable[NewFile]) -> None:
         """Delete files that were written but will not be committed."""

@@ -8,9 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -66,7 +64,7 @@ class Catalog:
                 self._pins -= 1
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """This thread's cursor, kept: its `SET`s, temporary tables and registered frames survive from call to call."""
+        """The cursor of this thread, kept: its `SET`s, temporary tables and registered frames survive from call to call."""
         cursors = self._cursors()
         if not cursors:
             cursors.append(self._con.cursor())
@@ -175,12 +173,8 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-@cache
-def both(kind: type[duckdb.Error]) -> type[QueryError]:
-    """A class that is caught as ours and as DuckDB's."""
-    return type(kind.__name__, (QueryError, kind), {"__module__": "workbench.errors"})
-
-
 def query_error(fault: duckdb.Error) -> QueryError:
     """DuckDB's refusal as a `QueryError` that whoever catches `duckdb.Error` catches too."""
-    return both(type(fault))(str(fault))
+    kind = type(fault)
+    both: type[QueryError] = type(kind.__name__, (QueryError, kind), {"__module__": QueryError.__module__})
+    return both(str(fault))

@@ -62,7 +62,7 @@ class Report(Sequence[dict[str, Any]]):
         Console(file=out, width=160, no_color=True).print(self)
         return out.getvalue().rstrip()
 
-    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:  # noqa: ARG002
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         from rich.table import Table as RichTable
         from rich.text import Text
 

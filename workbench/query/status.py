@@ -42,8 +42,8 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
         )
     total = sum(row["rows"] for row in rows)  # type: ignore[misc]
     size = sum(row["bytes"] for row in rows)  # type: ignore[misc]
-    days = [day for row in rows for day in (row["first"], row["last"]) if isinstance(day, date)]
-    span = f", sessions {min(days)} to {max(days)}" if days else ""
+    ends = [day for row in rows for day in (row["first"], row["last"]) if isinstance(day, date)]
+    span = f", sessions {min(ends)} to {max(ends)}" if ends else ""
     title = f"{lake.root}: {total:,} rows in {len(rows)} tables, {sized(size)}{span}"
     return Report(title, rows, root=str(lake.root), total_rows=total, total_bytes=size)
 
@@ -56,7 +56,7 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
     table = find(name)
     landings = lake[name].landings(snapshot.version)
     refused = open_refusals(lake, name)
-    known = {one.session for one in (*landings.values(), *refused)}
+    known = {one.session for one in landings.values()} | {one.session for one in refused}
     due = sessions.last_due()
     first, last = start or min(known, default=due), end or max((*known, due))
     if last < first:
@@ -103,5 +103,3 @@ def stands(refusal: Refusal, landing: Landing | None) -> bool:
     if landing is None:
         return True
     return refusal.etag == landing.etag if not refusal.whole else landing.landed_at < refusal.at
-
-

@@ -1,0 +1,62 @@
+# The environment is made by uv from the hashed lock; where uv has no wheel, pip does it more slowly.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := requirements/lock.txt
+INSTALLED := .venv/.installed
+
+.PHONY: venv demo test test-fast test-duckdb bench lab lint types dictionary lock clean
+
+venv: $(INSTALLED)
+
+$(INSTALLED): $(LOCK) pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "workbench needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
+	if [ -x $(BIN)/uv ]; \
+	then $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(LOCK) && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
+	else $(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK) && $(BIN)/python -m pip install --quiet --no-deps --editable .; fi
+	touch $@
+
+demo: venv
+	$(BIN)/workbench demo
+
+lab: venv
+	$(BIN)/jupyter lab notebooks
+
+test: venv lint types
+	$(BIN)/python -m pytest
+
+test-fast: venv
+	$(BIN)/python -m pytest -m "not slow and not browser"
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv
+	$(BIN)/mypy
+
+# The second leg: the same code on DuckDB 1.5.5, the newest version whose extensions are on PyPI.
+DUCKDB_15 := .venv-duckdb-1.5.5
+test-duckdb: venv
+	$(PYTHON) -m venv $(DUCKDB_15)
+	$(BIN)/uv pip sync --quiet --python $(DUCKDB_15)/bin/python --require-hashes requirements/lock-duckdb-1.5.5.txt
+	$(BIN)/uv pip install --quiet --python $(DUCKDB_15)/bin/python --no-deps --editable .
+	$(DUCKDB_15)/bin/python -m pytest -m "not browser and not s3 and not slow" tests
+
+bench: venv
+	$(BIN)/python -m tests.benchmarks
+
+dictionary: venv
+	$(BIN)/python -m workbench.tables.dictionary > data/README.md
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --custom-compile-command "make lock" \
+		pyproject.toml -o $(LOCK)
+	sed 's/^duckdb==.*/duckdb==1.5.5 \\/; /^ *--hash/d; s/ \\$$//' $(LOCK) | grep -v '^ *#' > requirements/.pins
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
+		requirements/.pins --no-deps -o requirements/lock-duckdb-1.5.5.txt
+	rm requirements/.pins
+
+clean:
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
