@@ -1,0 +1,784 @@
+"""The command line: each command calls one method of the workbench and shows what comes back.
+
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 from `refresh` if something due is not in the lake as it should be; 130 stopped by
+Ctrl-C. What a command reports goes to standard output, everything else to standard error.
+"""
+
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Never, TypeVar
+
+import click
+
+from workbench import __version__
+from workbench.errors import NoSource, UsageError, WorkbenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from workbench.bench import Workbench
+    from workbench.config import Settings
+    from workbench.lake.store import Snapshot
+    from workbench.query.report import Report
+    from workbench.refresh import Done, Plan, Refresh, Summary
+    from workbench.tables import Table
+
+FAILED, WRONG_USAGE, STOPPED = 1, 2, 130
+SHOWN_ROWS, SHOWN_PROBLEMS = 100, 20
+# Wide enough for every report; a pipe has no width of its own.
+PIPE_WIDTH = 200
+# What `demo` lands: sample files of these tables, for so many sessions.
+DEMO = (("stock_day", 250), ("stock_minute", 5), ("stock_trades", 1), ("stock_quotes", 1))
+FIRST_QUERY = """\
+SELECT ticker, count(*) AS sessions, min(low) AS low, max(high) AS high, round(sum(close * volume) / 1e9, 1) AS billion_usd
+FROM stock_day
+WHERE NOT is_test
+GROUP BY ticker
+ORDER BY billion_usd DESC
+LIMIT 5"""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Commands(click.Group):
+    """The commands; every error ends here, in one sentence and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            leave(ctx, "stopped; what is committed is kept", STOPPED)
+        except UsageError as fault:
+            leave(ctx, str(fault), WRONG_USAGE)
+        except WorkbenchError as fault:
+            leave(ctx, str(fault), FAILED)
+        except Exception as fault:
+            what = " ".join(f"{type(fault).__name__}: {fault}".split())
+            leave(ctx, f"unexpected {what}. This is a fault of the workbench: please report it with what --debug shows", FAILED)
+
+
+def leave(ctx: click.Context, why: str, status: int) -> Never:
+    """End with a sentence on standard error."""
+    if ctx.meta.get("debug") and sys.exc_info()[0] is not KeyboardInterrupt:
+        import traceback
+
+        traceback.print_exc()
+    click.echo(f"workbench: {why}", err=True)
+    ctx.exit(status)
+
+
+def remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keep an option that may stand before or after the command's name."""
+    if value:
+        ctx.meta[str(parameter.name)] = value
+
+
+def common(function: Command) -> Command:
+    """The options of every command."""
+    data = click.option("--data", metavar="ROOT", callback=remember, expose_value=False, help="The lake's root. Default: WORKBENCH_DATA.")
+    debug = click.option("--debug", is_flag=True, callback=remember, expose_value=False, help="Show the traceback of an error.")
+    return data(debug(function))
+
+
+def selection(function: Command) -> Command:
+    """The options that say what to refresh."""
+    options = (
+        click.argument("datasets", nargs=-1),
+        click.option("--source", help="polygon_s3, sample or folder:PATH. Default: WORKBENCH_SOURCE, or what there are keys for."),
+        click.option("--symbols", metavar="A,B", help="Symbols, for sources that serve symbol by symbol; flat files land whole."),
+        click.option("--days", type=int, metavar="N", help="The newest N sessions."),
+        click.option("--start", metavar="DATE", help="First session, as 2026-01-31."),
+        click.option("--end", metavar="DATE", help="Last session, included."),
+        click.option("--again", is_flag=True, help="Try files once more that were refused before."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON, and nothing else, on standard output.")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="workbench")
+@common
+def main() -> None:
+    """Market data as a lake of Parquet, asked in SQL.
+
+    Start with `workbench demo`, which needs no keys; or `workbench refresh`, then `workbench sql "SELECT …"`.
+    """
+
+
+# ---------------------------------------------------------------------- fill
+
+
+@main.command()
+@selection
+@as_json
+@common
+@click.pass_context
+def plan(ctx: click.Context, /, json_: bool, symbols: str | None, **chosen: Any) -> None:
+    """Show what `refresh` would do. Fetches and changes nothing."""
+    with closing_bench(ctx) as bench:
+        steps = bench.plan(**asked(chosen))
+        if symbols:
+            steps.notes.append("Flat files land whole: --symbols changes nothing.")
+        if json_:
+            click.echo(steps.report.to_json())
+        else:
+            note(steps.notes)
+            console().print(steps.report)
+
+
+@main.command()
+@selection
+@as_json
+@click.option("--jsonl", is_flag=True, help="Print a line of JSON for the plan, for each step as it is done, and for the summary.")
+@common
+@click.pass_context
+def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None, **chosen: Any) -> None:
+    """Bring DATASETS (default: day and minute bars of stocks) up to date; without dates, for the newest 30 sessions.
+
+    Ctrl-C stops it and keeps what is committed; the same command takes up what is left. Exit status 3: a due session is missing or
+    was refused.
+    """
+    with closing_bench(ctx) as bench, stoppable():
+        run = bench.refresh(symbols=names(symbols), **asked(chosen))
+        with closing(run.source):
+            say = Lines(run) if jsonl else progress(run, quiet=json_)
+            if not jsonl:
+                note(run.plan.notes, quiet=json_)
+            try:
+                with say:
+                    summary = run.run(say.step)
+            except KeyboardInterrupt:
+                say.stopped(kept(run), len(run.plan.to_fetch))
+                ctx.exit(STOPPED)
+    say.end(summary)
+    if json_:
+        click.echo(summary.to_json())
+    elif not jsonl:
+        conclude(summary)
+    ctx.exit(summary.exit_status)
+
+
+def asked(chosen: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `Workbench.plan` and `Workbench.refresh` as the options give them."""
+    datasets = [name for word in chosen["datasets"] for name in names(word)]
+    return chosen | {"datasets": datasets or None}
+
+
+def names(text: str | None) -> list[str]:
+    """The names in a list with commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def note(notes: Sequence[str], *, quiet: bool = False) -> None:
+    """Say what is to be known before a run; on standard error where standard output is for a machine."""
+    for line in notes:
+        click.echo(line, err=quiet)
+
+
+def kept(run: "Refresh") -> int:
+    """How many of a plan's files the lake holds now."""
+    landed = {name: run.lake[name].landings() for name in {step.table for step in run.plan.to_fetch}}
+    pairs = ((step.file, landed[step.table].get(step.key)) for step in run.plan.to_fetch)
+    return sum(bool(file and held and file.etag in (held.etag, *held.aliases)) for file, held in pairs)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Have SIGINT stop a run, also where it is started with the signal ignored, as a kernel's children are."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        click.echo("\nstopping: files in flight are finished and kept; Ctrl-C again leaves at once", err=True)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Progress:
+    """What is said while a refresh runs: nothing, unless a subclass says more."""
+
+    def __init__(self, run: "Refresh"):
+        self.plan: Plan = run.plan
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End the display."""
+
+    def step(self, done: "Done") -> None:
+        """Take in a step that was done."""
+
+    def stopped(self, count: int, of: int) -> None:
+        """Say what is kept of a run that was stopped."""
+        click.echo(f"stopped: {count} of {of} files are in the lake and stay there; the same command lands the rest", err=True)
+
+    def end(self, summary: "Summary") -> None:
+        """Take in the summary."""
+
+
+class Plain(Progress):
+    """A line for each step."""
+
+    def step(self, done: "Done") -> None:
+        from workbench.query.report import sized
+
+        told = f"{done.rows:>12,} rows {sized(done.step.size):>9} {done.seconds:6.2f} s" if done.rows else done.reason
+        click.echo(f"{done.step.table:<15} {done.step.session} {done.outcome:<12} {told}")
+
+
+class Lines(Progress):
+    """A line of JSON for each step: what panels and other programs read."""
+
+    def __init__(self, run: "Refresh"):
+        super().__init__(run)
+        report = run.plan.report
+        self.print("plan", title=report.title, **report.facts, root=str(run.lake.root))
+
+    def print(self, event: str, **facts: Any) -> None:
+        """Print one line, at once."""
+        click.echo(json.dumps({"event": event, **facts}, default=str))
+
+    def step(self, done: "Done") -> None:
+        told = {name: getattr(done, name) for name in ("outcome", "rows", "refused", "transferred", "seconds", "reason")}
+        self.print("step", table=done.step.table, session=done.step.session, size=done.step.size, **told)
+
+    def stopped(self, count: int, of: int) -> None:
+        super().stopped(count, of)
+        self.print("stopped", kept=count, of=of, exit_status=STOPPED)
+
+    def end(self, summary: "Summary") -> None:
+        self.print("summary", title=summary.title, **summary.facts, rows=summary.rows, exit_status=summary.exit_status)
+
+
+class Bar(Progress):
+    """A bar with files, rows, bytes, rate and time left; it leaves the screen when the run ends."""
+
+    def __init__(self, run: "Refresh", err: bool):
+        from rich import progress as shown
+
+        super().__init__(run)
+        self.rows = 0
+        self.files = 0
+        self.of = len(run.plan.to_fetch)
+        self.bar = shown.Progress(
+            shown.TextColumn("{task.description}"),
+            shown.BarColumn(bar_width=30),
+            shown.TextColumn("{task.fields[files]} files · {task.fields[rows]} rows"),
+            shown.DownloadColumn(),
+            shown.TransferSpeedColumn(),
+            shown.TimeRemainingColumn(compact=True),
+            console=console(err=err),
+            transient=True,
+        )
+        total = sum(step.size for step in run.plan.to_fetch)
+        self.task = self.bar.add_task("refresh", total=total, files=f"0/{self.of}", rows="0")
+
+    def __enter__(self) -> "Progress":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.stop()
+
+    def step(self, done: "Done") -> None:
+        if not done.step.file:
+            return
+        self.rows += done.rows
+        self.files += 1
+        what = f"{done.step.table} {done.step.session}"
+        self.bar.update(self.task, advance=done.step.size, description=what, files=f"{self.files}/{self.of}", rows=f"{self.rows:,}")
+
+
+def progress(run: "Refresh", *, quiet: bool) -> Progress:
+    """How to show a run: a bar on a terminal, lines in a pipe, nothing in a pipe where standard output is for a machine."""
+    if (sys.stderr if quiet else sys.stdout).isatty():
+        return Bar(run, err=quiet)
+    return Progress(run) if quiet else Plain(run)
+
+
+def conclude(summary: "Summary") -> None:
+    """Show what a refresh did, and what is wrong."""
+    console().print(summary)
+    for line in summary.problems[:SHOWN_PROBLEMS]:
+        click.echo(line)
+    more = len(summary.problems) - SHOWN_PROBLEMS
+    if more > 0:
+        tables = sorted({one.step.table for one in summary.done if one.outcome in ("quarantined", "failed", "missing") or one.refused})
+        click.echo(f"and {more} more: workbench coverage {' or '.join(tables)}")
+
+
+# ---------------------------------------------------------------------- look
+
+
+@main.command()
+@as_json
+@common
+@click.pass_context
+def status(ctx: click.Context, json_: bool) -> None:
+    """Show what the lake holds."""
+    with closing_bench(ctx, must_exist=True) as bench:
+        show(bench.status(), json_=json_)
+
+
+@main.command()
+@click.argument("table")
+@click.option("--start", metavar="DATE", help="First session.")
+@click.option("--end", metavar="DATE", help="Last session, included.")
+@as_json
+@common
+@click.pass_context
+def coverage(ctx: click.Context, table: str, start: str | None, end: str | None, json_: bool) -> None:
+    """Show every session of TABLE: landed, missing, refused or not yet due."""
+    with closing_bench(ctx, must_exist=True) as bench:
+        show(bench.coverage(table, start, end), json_=json_)
+
+
+@main.command()
+@as_json
+@common
+@click.pass_context
+def tables(ctx: click.Context, json_: bool) -> None:
+    """List the tables that are declared, and how many rows the lake has of each."""
+    from workbench.query.report import Report
+    from workbench.tables import TABLES
+
+    with closing_bench(ctx) as bench:
+        held = bench.snapshots() if bench.lake.exists else {}
+    rows = [
+        {
+            "table": name,
+            "rows": held[name].rows if name in held else None,
+            "since": table.starts,
+            "chunk": table.chunk,
+            "key": ", ".join(table.key),
+            "doc": table.doc,
+        }
+        for name, table in TABLES.items()
+    ]
+    counted = f"rows as in {bench.lake.root}" if held else f"no lake in {bench.lake.root}"
+    show(Report(f"{len(rows)} tables, {counted}", rows, root=str(bench.lake.root)), json_=json_)
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Try each configured source with its cheapest call.")
+@as_json
+@common
+@click.pass_context
+def config(ctx: click.Context, check: bool, json_: bool) -> None:
+    """Show every setting, where it came from, and the source in use; secrets are masked."""
+    from workbench.query.report import Report
+
+    settings = configured(ctx)
+    missing: NoSource | None = None
+    try:
+        chosen = settings.chosen_source
+    except NoSource as fault:
+        chosen, missing = "", fault
+    checks = [verdict(settings, source, used=source == chosen) for source in sources(settings)] if check else []
+    title = f"root {settings.root}, source {chosen or 'not configured'}, project {settings.project}"
+    facts = {"root": str(settings.root), "project": str(settings.project), "chosen_source": chosen or None}
+    report = Report(title, settings.shown(), **facts, **({"checks": checks} if check else {}))
+    if json_:
+        click.echo(report.to_json())
+    else:
+        brief = [{name: clipped(row[name]) for name in ("variable", "value", "from")} for row in report.rows]
+        console().print(Report(title, brief))
+        for one in checks:
+            click.echo(f"{one['source']}{' (in use)' * one['in_use']}: {one['state']}. {one['detail']}")
+    if check and missing:
+        raise missing
+    if any(one["in_use"] and one["state"] != "works" for one in checks):
+        ctx.exit(FAILED)
+
+
+def clipped(text: str) -> str:
+    """A value short enough for a line."""
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def sources(settings: "Settings") -> list[str]:
+    """The sources that the settings name or have keys for."""
+    s3 = settings.polygon_s3_access_key and settings.polygon_s3_secret_key
+    return list(dict.fromkeys(filter(None, [settings.source, "polygon_s3" if s3 else ""])))
+
+
+def verdict(settings: "Settings", source: str, *, used: bool) -> dict[str, Any]:
+    """What a source's cheapest call says."""
+    from workbench.bench import opened
+
+    told = {"source": source, "in_use": used}
+    try:
+        with opened(settings if source == settings.source else settings.with_source(source)) as origin:
+            found = origin.check()
+    except WorkbenchError as fault:
+        return told | {"state": "cannot be used", "detail": str(fault)}
+    return told | {"state": found.state, "detail": found.detail}
+
+
+# ---------------------------------------------------------------------- ask
+
+
+@main.command()
+@click.argument("query", required=False)
+@click.option("--format", "format_", type=click.Choice(["table", "csv", "json", "parquet"]), help="Default: table.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file; its ending chooses the format.")
+@click.option("--print-views", is_flag=True, help="Print the views' declarations, for any other DuckDB.")
+@click.option("--json", "json_", is_flag=True, help="The same as --format json.")
+@common
+@click.pass_context
+def sql(ctx: click.Context, query: str | None, format_: str | None, output: Path | None, print_views: bool, json_: bool) -> None:
+    """Run QUERY over the lake's tables and print the rows; `-` reads it from standard input."""
+    if (query is None) != print_views:
+        raise click.UsageError("give a query, `-` to read one from standard input, or --print-views")
+    with closing_bench(ctx, must_exist=True) as bench:
+        if print_views:
+            emit(declarations(bench), output)
+            return
+        text = sys.stdin.read() if query == "-" else str(query)
+        text = text.strip().rstrip(";").strip()
+        if not text:
+            raise click.UsageError("the query is empty")
+        chosen = format_ or ("json" if json_ else ending(output))
+        if chosen == "table":
+            emit_table(bench, text, output)
+        elif output:
+            with replacing(output) as draft:
+                copy(bench, text, draft, chosen)
+        else:
+            pour(bench, text, chosen)
+
+
+def ending(output: Path | None) -> str:
+    """The format that a file's ending names."""
+    suffix = output.suffix.removeprefix(".") if output else ""
+    return suffix if suffix in ("csv", "json", "parquet") else "table"
+
+
+def declarations(bench: "Workbench") -> str:
+    """The statements that declare the tables that hold something, as they are now."""
+    from workbench.query.catalog import view
+    from workbench.tables import TABLES
+
+    held: Mapping[str, Snapshot] = bench.snapshots()
+    statements = [view(TABLES[name], shot, bench.lake[name].folder) for name, shot in held.items() if shot.files]
+    return "".join(f"{statement};\n" for statement in statements)
+
+
+def emit(text: str, output: Path | None) -> None:
+    """Print a text, or put it into a file."""
+    if not output:
+        click.echo(text, nl=False)
+        return
+    with replacing(output) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def emit_table(bench: "Workbench", query: str, output: Path | None) -> None:
+    """Print the first rows of a query's result, and how many more there are."""
+    from workbench.query.catalog import query_error
+
+    relation = bench.sql(query)
+    if relation is None:
+        click.echo("done", err=True)
+        return
+    import duckdb
+
+    try:
+        rows = relation.limit(SHOWN_ROWS + 1).fetchall()
+        count = len(rows) if len(rows) <= SHOWN_ROWS else relation.aggregate("count(*)").fetchall()[0][0]
+    except duckdb.Error as fault:
+        raise query_error(fault) from fault
+    shown = console()
+    with shown.capture() as captured:
+        shown.print(grid(relation.columns, rows[:SHOWN_ROWS]))
+    emit(captured.get(), output)
+    more = f", the first {SHOWN_ROWS} shown: --format csv gives all" * (count > SHOWN_ROWS)
+    click.echo(f"{count:,} row{'s' * (count != 1)}{more}", err=True)
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+    """Rows as a table: numbers to the right, values as SQL would read them."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(box=None, pad_edge=False)
+    for n, name in enumerate(columns):
+        numeric = all(row[n] is None or isinstance(row[n], int | float) for row in rows)
+        shown.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text("NULL", style="dim") if value is None else Text(str(value)) for value in row))
+    return shown
+
+
+COPY = {
+    "csv": "FORMAT csv, HEADER true",
+    "json": "FORMAT json, ARRAY true",
+    "parquet": "FORMAT parquet, COMPRESSION zstd",
+}
+
+
+def copy(bench: "Workbench", query: str, target: Path, format_: str, options: str = "") -> int:
+    """Write a query's rows to a file through DuckDB; gives their number."""
+    import duckdb
+
+    from workbench.query.catalog import literal, query_error
+
+    statement = f"COPY (\n{query}\n) TO {literal(str(target))} ({COPY[format_]}{options})"
+    try:
+        [(count,)] = bench.con.execute(statement).fetchall()
+    except duckdb.Error as fault:
+        raise query_error(fault) from fault
+    return int(count)
+
+
+def pour(bench: "Workbench", query: str, format_: str) -> None:
+    """Write a query's rows to standard output, when all of them are there."""
+    if format_ == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("Parquet is not for a terminal: give --output FILE, or redirect standard output")
+    import tempfile
+
+    bench.settings.scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=bench.settings.scratch) as folder:
+        made = Path(folder) / "rows"
+        copy(bench, query, made, format_)
+        out = sys.stdout.buffer
+        with made.open("rb") as rows:
+            shutil.copyfileobj(rows, out)
+        out.flush()
+
+
+# ---------------------------------------------------------------------- hand out
+
+
+@main.command()
+@click.argument("table")
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.option("--format", "format_", type=click.Choice(["parquet", "csv", "arrow"]), default="parquet", show_default=True)
+@click.option("--partition-by", metavar="COLUMNS", help="Make DEST a folder with a folder for each value, as date=2026-01-30/.")
+@click.option("--start", metavar="DATE", help="First session.")
+@click.option("--end", metavar="DATE", help="Last session, included.")
+@click.option("--symbols", metavar="A,B", help="Only these tickers.")
+@click.option("--overwrite", is_flag=True, help="Replace what DEST holds.")
+@as_json
+@common
+@click.pass_context
+def export(
+    ctx: click.Context,
+    table: str,
+    dest: Path,
+    format_: str,
+    partition_by: str | None,
+    start: str | None,
+    end: str | None,
+    symbols: str | None,
+    overwrite: bool,
+    json_: bool,
+) -> None:
+    """Write TABLE to DEST as plain files for any other tool.
+
+    DEST is a file, or a folder with --partition-by; in a folder that is there, a file named after the table. It appears when it is
+    complete.
+    """
+    from workbench.query.report import Report, sized
+    from workbench.tables import find
+
+    with closing_bench(ctx, must_exist=True) as bench:
+        declared = find(table)
+        by = [declared[name].name for name in names(partition_by)]
+        if dest.is_dir() and not by:
+            dest = dest / f"{table}.{format_}"
+        dest = dest.absolute()
+        free(dest, bench.lake.root / "lake", overwrite=overwrite)
+        query = chosen_rows(declared, start, end, names(symbols))
+        with replacing(dest) as draft:
+            count = write(bench, query, draft, format_, by)
+        size = sum(path.stat().st_size for path in [dest, *dest.rglob("*")] if path.is_file())
+        title = f"{table}: {count:,} rows in {dest}, {sized(size)}"
+    show(Report(title, [], table=table, dest=str(dest), format=format_, exported_rows=count, bytes=size), json_=json_)
+
+
+def free(dest: Path, lake: Path, *, overwrite: bool) -> None:
+    """Raise `UsageError` if nothing may be written there."""
+    if dest.resolve().is_relative_to(lake.resolve()):
+        raise UsageError(f"{dest} is inside the lake; nothing was exported. Name a place outside {lake}.")
+    entries = list(dest.iterdir()) if dest.is_dir() else []
+    if ((dest.is_file() and dest.stat().st_size) or entries) and not overwrite:
+        raise UsageError(f"{dest} holds something; nothing was exported. Name another place, or replace it with --overwrite.")
+    if foreign := [entry.name for entry in entries if not (entry.is_dir() and "=" in entry.name)]:
+        raise UsageError(f"{dest} holds {foreign[0]}, which no export made; nothing was exported. Name another folder.")
+
+
+def chosen_rows(table: "Table", start: str | None, end: str | None, symbols: Sequence[str]) -> str:
+    """The query for a table's rows of these sessions and tickers. Raises `BadRange`."""
+    from workbench.bench import as_date
+    from workbench.errors import BadRange
+    from workbench.query.catalog import literal
+    from workbench.tables import quote
+
+    first, last = as_date(start), as_date(end)
+    if first and last and last < first:
+        raise BadRange(f"the range ends ({last}) before it starts ({first}); nothing was done. Turn the two dates round.")
+    tests = [f"date >= DATE '{first}'"] * bool(first) + [f"date <= DATE '{last}'"] * bool(last)
+    if symbols:
+        tests.append(f"ticker IN ({', '.join(map(literal, symbols))})")
+    return f"FROM {quote(table.name)}" + f" WHERE {' AND '.join(tests)}" * bool(tests)
+
+
+def write(bench: "Workbench", query: str, draft: Path, format_: str, by: Sequence[str]) -> int:
+    """Write a query's rows in a format to a file, or to a folder by the values of columns; gives their number."""
+    from workbench.tables import quote
+
+    if format_ == "arrow":
+        return write_arrow(bench, query, draft, by)
+    options = f", PARTITION_BY ({', '.join(map(quote, by))})" if by else ""
+    return copy(bench, query, draft, format_, options)
+
+
+def write_arrow(bench: "Workbench", query: str, draft: Path, by: Sequence[str]) -> int:
+    """The same as Arrow IPC files, which DuckDB does not write."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    counted = 0
+
+    def counting(batches: Any) -> Iterator[Any]:
+        nonlocal counted
+        for batch in batches:
+            counted += batch.num_rows
+            yield batch
+
+    reader = bench.sql(query).to_arrow_reader(100_000)
+    if by:
+        stream = pa.RecordBatchReader.from_batches(reader.schema, counting(reader))
+        kinds = ds.partitioning(pa.schema([reader.schema.field(name) for name in by]), flavor="hive")
+        ds.write_dataset(stream, draft, format="arrow", partitioning=kinds, max_partitions=100_000)
+        return counted
+    with pa.OSFile(str(draft), "wb") as out, pa.ipc.new_file(out, reader.schema) as file:
+        for batch in counting(reader):
+            file.write_batch(batch)
+    return counted
+
+
+@contextmanager
+def replacing(dest: Path) -> Iterator[Path]:
+    """Lend a draft, to be made a file or a folder; it takes the place of `dest` only if the block succeeds."""
+    from uuid import uuid4
+
+    mark = uuid4().hex[:8]
+    draft, old = (dest.with_name(f".{dest.name}.{mark}.{what}") for what in ("draft", "old"))
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        if dest.is_dir():
+            dest.rename(old)
+        draft.replace(dest)
+    except OSError as fault:
+        raise UsageError(f"{dest} cannot be written: {fault.strerror}. Nothing was exported.") from fault
+    finally:
+        for path in (draft, old):
+            if path.is_dir():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------- try
+
+
+@main.command()
+@click.option("--no-notebook", is_flag=True, help="Do not run the first notebook.")
+@common
+@click.pass_context
+def demo(ctx: click.Context, no_notebook: bool) -> None:
+    """Land sample files (made-up prices, no keys, no network), ask a first query and run the first notebook."""
+    with closing_bench(ctx) as bench:
+        from workbench.refresh import guard
+
+        guard(bench.lake, "sample")
+        failures = 0
+        with stoppable():
+            for table, days in DEMO:
+                run = bench.refresh(source="sample", datasets=[table], days=days)
+                with closing(run.source), progress(run, quiet=not sys.stdout.isatty()) as bar:
+                    summary = run.run(bar.step)
+                click.echo(summary.title)
+                failures += len(summary.problems)
+        click.echo()
+        show(bench.status())
+        click.echo(f'\n$ workbench sql "{FIRST_QUERY}"\n')
+        emit_table(bench, FIRST_QUERY, None)
+        click.echo()
+        if not no_notebook:
+            first_notebook(bench.lake.root)
+    ctx.exit(FAILED if failures else 0)
+
+
+def first_notebook(root: Path) -> None:
+    """Run the first notebook on a lake, and say where the result is."""
+    from workbench import notebooks
+
+    notebook = notebooks.FOLDER / "00_first_query.ipynb"
+    if not notebook.exists():
+        click.echo("The first notebook is not installed with the package, so it was not run; it is in the repository's notebooks/.")
+        return
+    click.echo(f"Running {notebook} …")
+    made = notebooks.run(notebook, root / "runs", data=str(root))
+    click.echo(f"The notebook ran; open it with its results: jupyter lab {made}")
+
+
+# ---------------------------------------------------------------------- shared
+
+
+def configured(ctx: click.Context) -> "Settings":
+    """The settings; a relative --data is told from the working directory, as any path at a prompt is."""
+    from workbench.config import Settings
+
+    data = ctx.meta.get("data")
+    if data and "://" not in data:
+        data = str(Path(data).expanduser().absolute())
+    return Settings.load(data=data)
+
+
+@contextmanager
+def closing_bench(ctx: click.Context, *, must_exist: bool = False) -> Iterator["Workbench"]:
+    """The workbench that the command works on. Raises `NoLake` if it must exist and does not."""
+    from workbench import bench
+
+    settings = configured(ctx)
+    with bench.open(settings) if must_exist else bench.Workbench(settings) as opened:
+        yield opened
+
+
+def console(*, err: bool = False) -> "Console":
+    """Where reports go: as wide as the terminal, or as wide as a report in a pipe."""
+    from rich.console import Console
+
+    stream = sys.stderr if err else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+
+
+def show(report: "Report", *, json_: bool = False) -> None:
+    """Show a report, to a person or to a program."""
+    if json_:
+        click.echo(report.to_json())
+    else:
+        console().print(report)
+
+
+if __name__ == "__main__":
+    main(prog_name="workbench")
