@@ -4,11 +4,9 @@ Exit status: 0 done; 1 failed; 2 wrong usage; 3 from `refresh` if something due 
 Ctrl-C. What a command reports goes to standard output, everything else to standard error.
 """
 
-import json
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, TypeVar
@@ -17,21 +15,16 @@ import click
 
 from workbench import __version__
 from workbench.errors import NoSource, UsageError, WorkbenchError
+from workbench.progress import STOPPED, Lines, console, kept, progress, stoppable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from workbench.bench import Workbench
     from workbench.config import Settings
-    from workbench.lake.store import Snapshot
     from workbench.query.report import Report
-    from workbench.refresh import Done, Plan, Refresh, Summary
-    from workbench.tables import Table
+    from workbench.refresh import Summary
 
-FAILED, WRONG_USAGE, STOPPED = 1, 2, 130
+FAILED, WRONG_USAGE = 1, 2
 SHOWN_ROWS, SHOWN_PROBLEMS = 100, 20
-# Wide enough for every report; a pipe has no width of its own.
-PIPE_WIDTH = 200
 # What `demo` lands: sample files of these tables, for so many sessions.
 DEMO = (("stock_day", 250), ("stock_minute", 5), ("stock_trades", 1), ("stock_quotes", 1))
 FIRST_QUERY = """\
@@ -186,132 +179,6 @@ def note(notes: Sequence[str], *, quiet: bool = False) -> None:
         click.echo(line, err=quiet)
 
 
-def kept(run: "Refresh") -> int:
-    """How many of a plan's files the lake holds now."""
-    landed = {name: run.lake[name].landings() for name in {step.table for step in run.plan.to_fetch}}
-    pairs = ((step.file, landed[step.table].get(step.key)) for step in run.plan.to_fetch)
-    return sum(bool(file and held and file.etag in (held.etag, *held.aliases)) for file, held in pairs)
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Have SIGINT stop a run, also where it is started with the signal ignored, as a kernel's children are."""
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        click.echo("\nstopping: files in flight are finished and kept; Ctrl-C again leaves at once", err=True)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class Progress:
-    """What is said while a refresh runs: nothing, unless a subclass says more."""
-
-    def __init__(self, run: "Refresh"):
-        self.plan: Plan = run.plan
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """End the display."""
-
-    def step(self, done: "Done") -> None:
-        """Take in a step that was done."""
-
-    def stopped(self, count: int, of: int) -> None:
-        """Say what is kept of a run that was stopped."""
-        click.echo(f"stopped: {count} of {of} files are in the lake and stay there; the same command lands the rest", err=True)
-
-    def end(self, summary: "Summary") -> None:
-        """Take in the summary."""
-
-
-class Plain(Progress):
-    """A line for each step."""
-
-    def step(self, done: "Done") -> None:
-        from workbench.query.report import sized
-
-        told = f"{done.rows:>12,} rows {sized(done.step.size):>9} {done.seconds:6.2f} s" if done.rows else done.reason
-        click.echo(f"{done.step.table:<15} {done.step.session} {done.outcome:<12} {told}")
-
-
-class Lines(Progress):
-    """A line of JSON for each step: what panels and other programs read."""
-
-    def __init__(self, run: "Refresh"):
-        super().__init__(run)
-        report = run.plan.report
-        self.print("plan", title=report.title, **report.facts, root=str(run.lake.root))
-
-    def print(self, event: str, **facts: Any) -> None:
-        """Print one line, at once."""
-        click.echo(json.dumps({"event": event, **facts}, default=str))
-
-    def step(self, done: "Done") -> None:
-        told = {name: getattr(done, name) for name in ("outcome", "rows", "refused", "transferred", "seconds", "reason")}
-        self.print("step", table=done.step.table, session=done.step.session, size=done.step.size, **told)
-
-    def stopped(self, count: int, of: int) -> None:
-        super().stopped(count, of)
-        self.print("stopped", kept=count, of=of, exit_status=STOPPED)
-
-    def end(self, summary: "Summary") -> None:
-        self.print("summary", title=summary.title, **summary.facts, rows=summary.rows, exit_status=summary.exit_status)
-
-
-class Bar(Progress):
-    """A bar with files, rows, bytes, rate and time left; it leaves the screen when the run ends."""
-
-    def __init__(self, run: "Refresh", err: bool):
-        from rich import progress as shown
-
-        super().__init__(run)
-        self.rows = 0
-        self.files = 0
-        self.of = len(run.plan.to_fetch)
-        self.bar = shown.Progress(
-            shown.TextColumn("{task.description}"),
-            shown.BarColumn(bar_width=30),
-            shown.TextColumn("{task.fields[files]} files · {task.fields[rows]} rows"),
-            shown.DownloadColumn(),
-            shown.TransferSpeedColumn(),
-            shown.TimeRemainingColumn(compact=True),
-            console=console(err=err),
-            transient=True,
-        )
-        total = sum(step.size for step in run.plan.to_fetch)
-        self.task = self.bar.add_task("refresh", total=total, files=f"0/{self.of}", rows="0")
-
-    def __enter__(self) -> "Progress":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.bar.stop()
-
-    def step(self, done: "Done") -> None:
-        if not done.step.file:
-            return
-        self.rows += done.rows
-        self.files += 1
-        what = f"{done.step.table} {done.step.session}"
-        self.bar.update(self.task, advance=done.step.size, description=what, files=f"{self.files}/{self.of}", rows=f"{self.rows:,}")
-
-
-def progress(run: "Refresh", *, quiet: bool) -> Progress:
-    """How to show a run: a bar on a terminal, lines in a pipe, nothing in a pipe where standard output is for a machine."""
-    if (sys.stderr if quiet else sys.stdout).isatty():
-        return Bar(run, err=quiet)
-    return Progress(run) if quiet else Plain(run)
-
-
 def conclude(summary: "Summary") -> None:
     """Show what a refresh did, and what is wrong."""
     console().print(summary)
@@ -458,6 +325,8 @@ def sql(ctx: click.Context, query: str | None, format_: str | None, output: Path
         if chosen == "table":
             emit_table(bench, text, output)
         elif output:
+            from workbench.query.export import copy, replacing
+
             with replacing(output) as draft:
                 copy(bench, text, draft, chosen)
         else:
@@ -475,7 +344,7 @@ def declarations(bench: "Workbench") -> str:
     from workbench.query.catalog import view
     from workbench.tables import TABLES
 
-    held: Mapping[str, Snapshot] = bench.snapshots()
+    held = bench.snapshots()
     statements = [view(TABLES[name], shot, bench.lake[name].folder) for name, shot in held.items() if shot.files]
     return "".join(f"{statement};\n" for statement in statements)
 
@@ -485,6 +354,8 @@ def emit(text: str, output: Path | None) -> None:
     if not output:
         click.echo(text, nl=False)
         return
+    from workbench.query.export import replacing
+
     with replacing(output) as draft:
         draft.write_text(text, encoding="utf-8")
 
@@ -526,32 +397,13 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
     return shown
 
 
-COPY = {
-    "csv": "FORMAT csv, HEADER true",
-    "json": "FORMAT json, ARRAY true",
-    "parquet": "FORMAT parquet, COMPRESSION zstd",
-}
-
-
-def copy(bench: "Workbench", query: str, target: Path, format_: str, options: str = "") -> int:
-    """Write a query's rows to a file through DuckDB; gives their number."""
-    import duckdb
-
-    from workbench.query.catalog import literal, query_error
-
-    statement = f"COPY (\n{query}\n) TO {literal(str(target))} ({COPY[format_]}{options})"
-    try:
-        [(count,)] = bench.con.execute(statement).fetchall()
-    except duckdb.Error as fault:
-        raise query_error(fault) from fault
-    return int(count)
-
-
 def pour(bench: "Workbench", query: str, format_: str) -> None:
     """Write a query's rows to standard output, when all of them are there."""
     if format_ == "parquet" and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal: give --output FILE, or redirect standard output")
     import tempfile
+
+    from workbench.query.export import copy
 
     bench.settings.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=bench.settings.scratch) as folder:
@@ -595,106 +447,13 @@ def export(
     DEST is a file, or a folder with --partition-by; in a folder that is there, a file named after the table. It appears when it is
     complete.
     """
-    from workbench.query.report import Report, sized
-    from workbench.tables import find
+    from workbench.bench import as_date
+    from workbench.query.export import export as export_table
 
     with closing_bench(ctx, must_exist=True) as bench:
-        declared = find(table)
-        by = [declared[name].name for name in names(partition_by)]
-        if dest.is_dir() and not by:
-            dest = dest / f"{table}.{format_}"
-        dest = dest.absolute()
-        free(dest, bench.lake.root / "lake", overwrite=overwrite)
-        query = chosen_rows(declared, start, end, names(symbols))
-        with replacing(dest) as draft:
-            count = write(bench, query, draft, format_, by)
-        size = sum(path.stat().st_size for path in [dest, *dest.rglob("*")] if path.is_file())
-        title = f"{table}: {count:,} rows in {dest}, {sized(size)}"
-    show(Report(title, [], table=table, dest=str(dest), format=format_, exported_rows=count, bytes=size), json_=json_)
-
-
-def free(dest: Path, lake: Path, *, overwrite: bool) -> None:
-    """Raise `UsageError` if nothing may be written there."""
-    if dest.resolve().is_relative_to(lake.resolve()):
-        raise UsageError(f"{dest} is inside the lake; nothing was exported. Name a place outside {lake}.")
-    entries = list(dest.iterdir()) if dest.is_dir() else []
-    if ((dest.is_file() and dest.stat().st_size) or entries) and not overwrite:
-        raise UsageError(f"{dest} holds something; nothing was exported. Name another place, or replace it with --overwrite.")
-    if foreign := [entry.name for entry in entries if not (entry.is_dir() and "=" in entry.name)]:
-        raise UsageError(f"{dest} holds {foreign[0]}, which no export made; nothing was exported. Name another folder.")
-
-
-def chosen_rows(table: "Table", start: str | None, end: str | None, symbols: Sequence[str]) -> str:
-    """The query for a table's rows of these sessions and tickers. Raises `BadRange`."""
-    from workbench.bench import as_date
-    from workbench.errors import BadRange
-    from workbench.query.catalog import literal
-    from workbench.tables import quote
-
-    first, last = as_date(start), as_date(end)
-    if first and last and last < first:
-        raise BadRange(f"the range ends ({last}) before it starts ({first}); nothing was done. Turn the two dates round.")
-    tests = [f"date >= DATE '{first}'"] * bool(first) + [f"date <= DATE '{last}'"] * bool(last)
-    if symbols:
-        tests.append(f"ticker IN ({', '.join(map(literal, symbols))})")
-    return f"FROM {quote(table.name)}" + f" WHERE {' AND '.join(tests)}" * bool(tests)
-
-
-def write(bench: "Workbench", query: str, draft: Path, format_: str, by: Sequence[str]) -> int:
-    """Write a query's rows in a format to a file, or to a folder by the values of columns; gives their number."""
-    from workbench.tables import quote
-
-    if format_ == "arrow":
-        return write_arrow(bench, query, draft, by)
-    options = f", PARTITION_BY ({', '.join(map(quote, by))})" if by else ""
-    return copy(bench, query, draft, format_, options)
-
-
-def write_arrow(bench: "Workbench", query: str, draft: Path, by: Sequence[str]) -> int:
-    """The same as Arrow IPC files, which DuckDB does not write."""
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-
-    counted = 0
-
-    def counting(batches: Any) -> Iterator[Any]:
-        nonlocal counted
-        for batch in batches:
-            counted += batch.num_rows
-            yield batch
-
-    reader = bench.sql(query).to_arrow_reader(100_000)
-    if by:
-        stream = pa.RecordBatchReader.from_batches(reader.schema, counting(reader))
-        kinds = ds.partitioning(pa.schema([reader.schema.field(name) for name in by]), flavor="hive")
-        ds.write_dataset(stream, draft, format="arrow", partitioning=kinds, max_partitions=100_000)
-        return counted
-    with pa.OSFile(str(draft), "wb") as out, pa.ipc.new_file(out, reader.schema) as file:
-        for batch in counting(reader):
-            file.write_batch(batch)
-    return counted
-
-
-@contextmanager
-def replacing(dest: Path) -> Iterator[Path]:
-    """Lend a draft, to be made a file or a folder; it takes the place of `dest` only if the block succeeds."""
-    from uuid import uuid4
-
-    mark = uuid4().hex[:8]
-    draft, old = (dest.with_name(f".{dest.name}.{mark}.{what}") for what in ("draft", "old"))
-    try:
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        if dest.is_dir():
-            dest.rename(old)
-        draft.replace(dest)
-    except OSError as fault:
-        raise UsageError(f"{dest} cannot be written: {fault.strerror}. Nothing was exported.") from fault
-    finally:
-        for path in (draft, old):
-            if path.is_dir():
-                shutil.rmtree(path)
-            path.unlink(missing_ok=True)
+        by, tickers = names(partition_by), names(symbols)
+        made = export_table(bench, table, dest, format_, by, as_date(start), as_date(end), tickers, overwrite=overwrite)
+    show(made, json_=json_)
 
 
 # ---------------------------------------------------------------------- try
@@ -762,14 +521,6 @@ def closing_bench(ctx: click.Context, *, must_exist: bool = False) -> Iterator["
     settings = configured(ctx)
     with bench.open(settings) if must_exist else bench.Workbench(settings) as opened:
         yield opened
-
-
-def console(*, err: bool = False) -> "Console":
-    """Where reports go: as wide as the terminal, or as wide as a report in a pipe."""
-    from rich.console import Console
-
-    stream = sys.stderr if err else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
 
 
 def show(report: "Report", *, json_: bool = False) -> None:

@@ -1,0 +1,153 @@
+"""What is said while a refresh runs: a bar on a terminal, lines in a pipe, lines of JSON for programs."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from workbench.refresh import Done, Refresh, Summary
+
+STOPPED = 130
+# Wide enough for every report; a pipe has no width of its own.
+PIPE_WIDTH = 200
+
+
+def kept(run: "Refresh") -> int:
+    """How many of a plan's files the lake holds now."""
+    landed = {name: run.lake[name].landings() for name in {step.table for step in run.plan.to_fetch}}
+    pairs = ((step.file, landed[step.table].get(step.key)) for step in run.plan.to_fetch)
+    return sum(bool(file and held and file.etag in (held.etag, *held.aliases)) for file, held in pairs)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Have SIGINT stop a run, also where it is started with the signal ignored, as a kernel's children are."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        click.echo("\nstopping: files in flight are finished and kept; Ctrl-C again leaves at once", err=True)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Progress:
+    """What is said while a refresh runs: nothing, unless a subclass says more."""
+
+    def __init__(self, run: "Refresh"):
+        self.plan = run.plan
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End the display."""
+
+    def step(self, done: "Done") -> None:
+        """Take in a step that was done."""
+
+    def stopped(self, count: int, of: int) -> None:
+        """Say what is kept of a run that was stopped."""
+        click.echo(f"stopped: {count} of {of} files are in the lake and stay there; the same command lands the rest", err=True)
+
+    def end(self, summary: "Summary") -> None:
+        """Take in the summary."""
+
+
+class Plain(Progress):
+    """A line for each step."""
+
+    def step(self, done: "Done") -> None:
+        from workbench.query.report import sized
+
+        told = f"{done.rows:>12,} rows {sized(done.step.size):>9} {done.seconds:6.2f} s" if done.rows else done.reason
+        click.echo(f"{done.step.table:<15} {done.step.session} {done.outcome:<12} {told}")
+
+
+class Lines(Progress):
+    """A line of JSON for each step: what panels and other programs read."""
+
+    def __init__(self, run: "Refresh"):
+        super().__init__(run)
+        report = run.plan.report
+        self.print("plan", title=report.title, **report.facts, root=str(run.lake.root))
+
+    def print(self, event: str, **facts: Any) -> None:
+        """Print one line, at once."""
+        click.echo(json.dumps({"event": event, **facts}, default=str))
+
+    def step(self, done: "Done") -> None:
+        told = {name: getattr(done, name) for name in ("outcome", "rows", "refused", "transferred", "seconds", "reason")}
+        self.print("step", table=done.step.table, session=done.step.session, size=done.step.size, **told)
+
+    def stopped(self, count: int, of: int) -> None:
+        super().stopped(count, of)
+        self.print("stopped", kept=count, of=of, exit_status=STOPPED)
+
+    def end(self, summary: "Summary") -> None:
+        self.print("summary", title=summary.title, **summary.facts, rows=summary.rows, exit_status=summary.exit_status)
+
+
+class Bar(Progress):
+    """A bar with files, rows, bytes, rate and time left; it leaves the screen when the run ends."""
+
+    def __init__(self, run: "Refresh", err: bool):
+        from rich import progress as shown
+
+        super().__init__(run)
+        self.rows = 0
+        self.files = 0
+        self.of = len(run.plan.to_fetch)
+        self.bar = shown.Progress(
+            shown.TextColumn("{task.description}"),
+            shown.BarColumn(bar_width=30),
+            shown.TextColumn("{task.fields[files]} files · {task.fields[rows]} rows"),
+            shown.DownloadColumn(),
+            shown.TransferSpeedColumn(),
+            shown.TimeRemainingColumn(compact=True),
+            console=console(err=err),
+            transient=True,
+        )
+        total = sum(step.size for step in run.plan.to_fetch)
+        self.task = self.bar.add_task("refresh", total=total, files=f"0/{self.of}", rows="0")
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.stop()
+
+    def step(self, done: "Done") -> None:
+        if not done.step.file:
+            return
+        self.rows += done.rows
+        self.files += 1
+        what = f"{done.step.table} {done.step.session}"
+        self.bar.update(self.task, advance=done.step.size, description=what, files=f"{self.files}/{self.of}", rows=f"{self.rows:,}")
+
+
+def progress(run: "Refresh", *, quiet: bool) -> Progress:
+    """How to show a run: a bar on a terminal, lines in a pipe, nothing in a pipe where standard output is for a machine."""
+    if (sys.stderr if quiet else sys.stdout).isatty():
+        return Bar(run, err=quiet)
+    return Progress(run) if quiet else Plain(run)
+
+
+def console(*, err: bool = False) -> "Console":
+    """Where reports go: as wide as the terminal, or as wide as a report in a pipe."""
+    from rich.console import Console
+
+    stream = sys.stderr if err else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)

@@ -1,0 +1,140 @@
+"""Rows as plain files, for any other tool: Parquet, CSV, JSON and Arrow. A file, or a folder, appears when it is complete."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import duckdb
+
+from workbench.errors import BadRange, LakeError, UsageError
+from workbench.query.catalog import literal, query_error
+from workbench.query.report import Report, sized
+from workbench.tables import Table, find, quote
+
+if TYPE_CHECKING:
+    from workbench.bench import Workbench
+
+COPY = {
+    "csv": "FORMAT csv, HEADER true",
+    "json": "FORMAT json, ARRAY true",
+    "parquet": "FORMAT parquet, COMPRESSION zstd",
+}
+FORMATS = ("parquet", "csv", "arrow")
+ARROW_ROWS = 100_000
+
+
+def export(
+    bench: "Workbench",
+    table: str,
+    dest: Path,
+    format: str = "parquet",
+    partition_by: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    symbols: Sequence[str] = (),
+    *,
+    overwrite: bool = False,
+) -> Report:
+    """Write a table's rows to a file, or to a folder with a folder for each value of the columns `partition_by`.
+
+    In a folder that is there, the file is named after the table. Raises `UnknownName`, `BadRange`, and `UsageError` if the place is
+    taken and `overwrite` is false, or is taken by what no export made.
+    """
+    declared = find(table)
+    by = [declared[name].name for name in partition_by]
+    query = chosen_rows(declared, start, end, symbols)
+    if dest.is_dir() and not by:
+        dest = dest / f"{table}.{format}"
+    dest = dest.absolute()
+    free(dest, bench.lake.root / "lake", overwrite=overwrite)
+    with replacing(dest) as draft:
+        if format == "arrow":
+            count = write_arrow(bench, query, draft, by)
+        else:
+            count = copy(bench, query, draft, format, f", PARTITION_BY ({', '.join(map(quote, by))})" if by else "")
+        if by:
+            # DuckDB makes no folder for no rows.
+            draft.mkdir(exist_ok=True)
+    size = sum(path.stat().st_size for path in (dest, *dest.rglob("*")) if path.is_file())
+    title = f"{table}: {count:,} rows in {dest}, {sized(size)}"
+    return Report(title, [], table=table, dest=str(dest), format=format, exported_rows=count, bytes=size)
+
+
+def chosen_rows(table: Table, start: date | None, end: date | None, symbols: Sequence[str]) -> str:
+    """The query for a table's rows of these sessions, both ends included, and tickers. Raises `BadRange`."""
+    if start and end and end < start:
+        raise BadRange(f"the range ends ({end}) before it starts ({start}); nothing was done. Turn the two dates round.")
+    tests = [f"date >= DATE '{start}'"] * bool(start) + [f"date <= DATE '{end}'"] * bool(end)
+    if symbols:
+        tests.append(f"ticker IN ({', '.join(map(literal, symbols))})")
+    return f"FROM {quote(table.name)}" + f" WHERE {' AND '.join(tests)}" * bool(tests)
+
+
+def free(dest: Path, lake: Path, *, overwrite: bool) -> None:
+    """Raise `UsageError` if nothing may be written there."""
+    if dest.resolve().is_relative_to(lake.resolve()):
+        raise UsageError(f"{dest} is inside the lake; nothing was exported. Name a place outside {lake}.")
+    entries = list(dest.iterdir()) if dest.is_dir() else []
+    if (entries or (dest.is_file() and dest.stat().st_size)) and not overwrite:
+        raise UsageError(f"{dest} holds something; nothing was exported. Name another place, or replace it with --overwrite.")
+    if foreign := [entry.name for entry in entries if not (entry.is_dir() and "=" in entry.name)]:
+        raise UsageError(f"{dest} holds {foreign[0]}, which no export made; nothing was exported. Name another folder.")
+
+
+def copy(bench: "Workbench", query: str, target: Path, format: str, options: str = "") -> int:
+    """Write a query's rows through DuckDB; gives their number. Raises `QueryError`."""
+    statement = f"COPY (\n{query}\n) TO {literal(str(target))} ({COPY[format]}{options})"
+    try:
+        [(count,)] = bench.con.execute(statement).fetchall()
+    except duckdb.Error as fault:
+        raise query_error(fault) from fault
+    return int(count)
+
+
+def write_arrow(bench: "Workbench", query: str, draft: Path, by: Sequence[str]) -> int:
+    """Write a query's rows as Arrow IPC, which DuckDB does not, batch by batch; gives their number."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    counted = 0
+
+    def counting(batches: Any) -> Iterator[Any]:
+        nonlocal counted
+        for batch in batches:
+            counted += batch.num_rows
+            yield batch
+
+    with bench.sql(query).to_arrow_reader(ARROW_ROWS) as reader:
+        if by:
+            stream = pa.RecordBatchReader.from_batches(reader.schema, counting(reader))
+            folders = ds.partitioning(pa.schema([reader.schema.field(name) for name in by]), flavor="hive")
+            ds.write_dataset(stream, draft, format="arrow", partitioning=folders, max_partitions=100_000)
+        else:
+            with pa.OSFile(str(draft), "wb") as out, pa.ipc.new_file(out, reader.schema) as file:
+                for batch in counting(reader):
+                    file.write_batch(batch)
+    return counted
+
+
+@contextmanager
+def replacing(dest: Path) -> Iterator[Path]:
+    """Lend a draft, to be made a file or a folder; it takes the place of `dest` only if the block succeeds."""
+    mark = uuid4().hex[:8]
+    draft, old = (dest.with_name(f".{dest.name}.{mark}.{what}") for what in ("draft", "old"))
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        if dest.is_dir():
+            dest.rename(old)
+        draft.replace(dest)
+    except OSError as fault:
+        raise LakeError(f"{dest} cannot be written: {fault.strerror or fault}. What was there is unchanged.") from fault
+    finally:
+        if old.is_dir() and not dest.exists():
+            old.rename(dest)
+        for path in (draft, old):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
