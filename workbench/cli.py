@@ -15,7 +15,7 @@ import click
 
 from workbench import __version__
 from workbench.errors import NoSource, UsageError, WorkbenchError
-from workbench.progress import STOPPED, Lines, console, kept, progress, stoppable
+from workbench.progress import SHOWN_PROBLEMS, STOPPED, Lines, console, kept, progress, stoppable
 
 if TYPE_CHECKING:
     from workbench.bench import Workbench
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from workbench.refresh import Summary
 
 FAILED, WRONG_USAGE = 1, 2
-SHOWN_ROWS, SHOWN_PROBLEMS = 100, 20
+SHOWN_ROWS = 100
 # What `demo` lands: sample files of these tables, for so many sessions.
 DEMO = (("stock_day", 250), ("stock_minute", 5), ("stock_trades", 1), ("stock_quotes", 1))
 FIRST_QUERY = """\

@@ -5,7 +5,8 @@ WorkbenchError
 │   ├── UnknownName      nothing of that name is declared
 │   ├── BadSetting       a setting's value cannot be used
 │   ├── BadRange         the dates do not make a range
-│   └── NoLake           the root holds no lake
+│   ├── NoLake           the root holds no lake
+│   └── MissingExtra     a part of the package that was not installed is needed
 ├── SourceError          the bytes could not be had
 │   ├── NoSource         no source is configured
 │   ├── BadKeys          the source does not know these keys
@@ -67,6 +68,10 @@ class BadRange(UsageError):
 
 class NoLake(UsageError):
     """The root holds no lake."""
+
+
+class MissingExtra(UsageError, ImportError):
+    """A part of the package that was not installed is needed."""
 
 
 class SourceError(WorkbenchError):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import UsageError, WorkbenchError
+from workbench.errors import MissingExtra, WorkbenchError
 
 # A checkout's own notebooks; an installed package has none.
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -18,7 +18,7 @@ def run(notebook: Path, folder: Path, **parameters: Any) -> Path:
     try:
         import papermill
     except ImportError as fault:
-        raise UsageError("papermill is not installed, so the notebook was not run; pip install 'workbench[lab]'") from fault
+        raise MissingExtra("papermill is not installed, so the notebook was not run; pip install 'workbench[lab]'") from fault
 
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{notebook.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.ipynb"

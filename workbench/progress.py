@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.refresh import Done, Refresh, Summary
 
 STOPPED = 130
+SHOWN_PROBLEMS = 20
 # Wide enough for every report; a pipe has no width of its own.
 PIPE_WIDTH = 200
 
