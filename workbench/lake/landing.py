@@ -371,7 +371,9 @@ def scan_text(draft: Draft) -> "pl.LazyFrame":
     import polars as pl
 
     schema = dict.fromkeys((*draft.header, faults.EXTRA), pl.String())
-    return pl.scan_csv(draft.job.path, schema=schema, glob=False, truncate_ragged_lines=True)
+    # The header is skipped as a line, for it does not name the last column.
+    as_told = {"has_header": False, "skip_lines": 1, "missing_columns": "insert", "truncate_ragged_lines": True}
+    return pl.scan_csv(draft.job.path, schema=schema, glob=False, **as_told)  # type: ignore[arg-type]
 
 
 def settle(draft: Draft, part: Path) -> None:
