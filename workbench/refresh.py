@@ -65,7 +65,7 @@ class Plan(list[Step]):
         others = len(self) - len(self.to_fetch)
         also = f", {others} missing or refused" * bool(others)
         title = f"plan from {self.source}: {len(self.to_fetch)} files to land, {sized(size)}{also}"
-        return Report(title, rows, source=self.source, notes=self.notes, files=len(self.to_fetch), bytes=size)
+        return Report(title, rows, ("key",), source=self.source, notes=self.notes, files=len(self.to_fetch), bytes=size)
 
     def __repr__(self) -> str:
         return "\n".join([*self.notes, repr(self.report)])

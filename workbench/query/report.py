@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+    from rich.table import Table as RichTable
 
 SHOWN = 40
 
 
 class Report(Sequence[dict[str, Any]]):
-    """Rows with a title. `title` says in a sentence what they are; `facts` are single values that go with them."""
+    """Rows with a title. `title` says in a sentence what they are; `facts` are single values that go with them.
 
-    def __init__(self, title: str, rows: Sequence[dict[str, Any]], **facts: Any):
-        self.title, self.rows, self.facts = title, list(rows), facts
+    `spare` names the columns that a narrow terminal can do without, the first to go first.
+    """
+
+    def __init__(self, title: str, rows: Sequence[dict[str, Any]], spare: Sequence[str] = (), **facts: Any):
+        self.title, self.rows, self.spare, self.facts = title, list(rows), list(spare), facts
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -59,25 +63,39 @@ class Report(Sequence[dict[str, Any]]):
         from rich.console import Console
 
         out = StringIO()
-        Console(file=out, width=160, no_color=True).print(self)
+        # In a notebook rich would display instead of printing, and leave nothing to return.
+        Console(file=out, width=160, no_color=True, force_jupyter=False).print(self)
         return out.getvalue().rstrip()
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        from rich.table import Table as RichTable
+        from rich.measure import Measurement
         from rich.text import Text
 
         yield Text(self.title)
         if not self.rows:
             return
+        columns = self.columns
+        # Where there is no room, what says nothing goes first, then what is declared spare.
+        spare = [name for name in reversed(columns) if not any(row[name] for row in self.rows)] + self.spare
+        unbounded = options.update(max_width=10_000)
+        while spare and Measurement.get(console, unbounded, self._table(columns)).maximum > options.max_width:
+            left_out = spare.pop(0)
+            columns = [name for name in columns if name != left_out]
+        yield self._table(columns)
+        if len(self.rows) > SHOWN:
+            yield Text(f"… and {len(self.rows) - SHOWN} more")
+
+    def _table(self, columns: Sequence[str]) -> "RichTable":
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
         table = RichTable(box=None, pad_edge=False)
-        for name in self.columns:
+        for name in columns:
             numeric = all(isinstance(row[name], int | float) or row[name] is None for row in self.rows)
             table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
         for row in self.rows[:SHOWN]:
-            table.add_row(*(Text(shown(row[name])) for name in self.columns))
-        yield table
-        if len(self.rows) > SHOWN:
-            yield Text(f"… and {len(self.rows) - SHOWN} more")
+            table.add_row(*(Text(shown(row[name])) for name in columns))
+        return table
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in self.columns)

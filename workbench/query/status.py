@@ -45,7 +45,7 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
     ends = [day for row in rows for day in (row["first"], row["last"]) if isinstance(day, date)]
     span = f", sessions {min(ends)} to {max(ends)}" if ends else ""
     title = f"{lake.root}: {total:,} rows in {len(rows)} tables, {sized(size)}{span}"
-    return Report(title, rows, root=str(lake.root), total_rows=total, total_bytes=size)
+    return Report(title, rows, ("files", "landed_at", "bytes"), root=str(lake.root), total_rows=total, total_bytes=size)
 
 
 def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = None, end: date | None = None) -> Report:
@@ -80,7 +80,7 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
         )
     landed_days = sum(row["state"] in ("landed", "landed in part") for row in rows)
     title = f"{name}: {landed_days} of {len(rows)} sessions from {first} to {last} landed"
-    return Report(title, rows, root=str(lake.root), table=name)
+    return Report(title, rows, ("landed_at", "source"), root=str(lake.root), table=name)
 
 
 def state(landed: list[Landing], refused: list[Refusal], missing: int, *, is_due: bool) -> str:
