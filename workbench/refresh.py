@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal
 
 from workbench import sessions
 from workbench.errors import BadKeys, BadRange, SourceError, UsageError, WorkbenchError
-from workbench.lake.landing import Job, land_or_refuse, ranges
+from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.quarantine import Refusal, refusals
+from workbench.lake.routing import ranges
 from workbench.lake.store import Lake, Landed, Landing
 from workbench.query.report import Report, sized
 from workbench.sources import FlatFile, Source
@@ -179,14 +181,6 @@ def span(table: Table, start: date | None, end: date | None, days: int | None) -
 # ---------------------------------------------------------------------- run
 
 
-class Stop(Protocol):
-    """Whether to go on."""
-
-    def is_set(self) -> bool:
-        """True when the run is to end."""
-        ...
-
-
 class Refresh:
     """A plan that has not run yet: iterate it to run it step by step, or call `run()`.
 
@@ -222,7 +216,10 @@ class Refresh:
         if todo:
             guard(self.lake, self.source.name)
             self.lake.make()
-            yield from self._run(todo)
+            try:
+                yield from self._run(todo)
+            finally:
+                self.source.close()
 
     def _run(self, todo: list[Step]) -> Iterator[Done]:
         pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="refresh")
@@ -285,7 +282,7 @@ class Refresh:
             return Done(step, "quarantined", transferred=transferred, seconds=time.monotonic() - began, reason=made.reason)
         return step, made, transferred, time.monotonic() - began
 
-    def _bounds(self, step: Step, path: object) -> tuple[str, ...]:
+    def _bounds(self, step: Step, path: Path) -> tuple[str, ...]:
         """The table's ticker ranges; the first file of ticks that lands decides them, once and for all."""
         table = find(step.table)
         if not table.routed:
@@ -294,10 +291,8 @@ class Refresh:
             held = self.lake[table.name].snapshot().bounds
             if held or self.lake[table.name].snapshot().files:
                 return held
-            from pathlib import Path
-
             try:
-                found = ranges(Path(str(path)), table, step.key)
+                found = ranges(path, table, step.key)
             except WorkbenchError:
                 # Landing finds the same fault and says what is wrong with the file.
                 return ()

@@ -4,6 +4,7 @@ Sessions and special closures come from `exchange_calendars`; a file is due when
 on the day after its session.
 """
 
+import warnings
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -22,7 +23,10 @@ def calendar_days(name: str, start_year: int, end_year: int) -> tuple[date, ...]
         return tuple(first + timedelta(days=n) for n in range((date(end_year + 1, 1, 1) - first).days))
     import exchange_calendars
 
-    calendar = exchange_calendars.get_calendar(name, start=f"{start_year}-01-01", end=f"{end_year}-12-31")
+    with warnings.catch_warnings():
+        # exchange_calendars 4.13 uses what pandas 3.1 deprecates; its users cannot do anything about it.
+        warnings.simplefilter("ignore")
+        calendar = exchange_calendars.get_calendar(name, start=f"{start_year}-01-01", end=f"{end_year}-12-31")
     return tuple(stamp.date() for stamp in calendar.sessions)
 
 

@@ -342,7 +342,7 @@ def test_ticks_are_routed_to_ticker_ranges_that_hold_every_ticker(bench: Workben
     shot = bench.lake["stock_trades"].snapshot()
     assert len(shot.bounds) == 15
     assert len({file.bucket for file in shot.files}) == 16
-    counts = dict(rows(bench, "SELECT ticker, count(*) FROM stock_trades GROUP BY ALL"))  # type: ignore[arg-type]
+    counts = {ticker: n for ticker, n in rows(bench, "SELECT ticker, count(*) FROM stock_trades GROUP BY ALL")}  # noqa: C416
     assert counts == dict.fromkeys(tickers, 20) | dict.fromkeys(("A", "AXA", "ZZZ", "a"), 3)
     for ticker in counts:
         assert rows(bench, f"SELECT count(*) FROM stock_trades WHERE ticker = '{ticker}'") == [(counts[ticker],)]
@@ -379,7 +379,9 @@ def test_every_declared_table_lands_what_it_declares(bench: Workbench, vendor: P
     summary = refresh(bench, vendor)
 
     assert (summary.problems, summary.exit_status) == ([], 0)
-    assert rows(bench, f"SELECT count(*), min(date)::VARCHAR, max(date)::VARCHAR FROM {name}") == [(6 * len(table.feeds), str(THU), str(THU))]
+    assert rows(bench, f"SELECT count(*), min(date)::VARCHAR, max(date)::VARCHAR FROM {name}") == [
+        (6 * len(table.feeds), str(THU), str(THU))
+    ]
     assert rows(bench, f"SELECT count(*) FROM {name} WHERE epoch_us(timestamp) <> {table.time} // 1000") == [(0,)]
     if any(feed.venue for feed in table.feeds):
         assert rows(bench, f"SELECT DISTINCT venue FROM {name} ORDER BY 1") == sorted((feed.venue,) for feed in table.feeds)
@@ -480,7 +482,7 @@ def test_the_past_stays_open(bench: Workbench, vendor: Path) -> None:
     assert rows(past, "SELECT count(*) FROM stock_day") == [(3,)]
     assert past.status()[0]["rows"] == 3
     assert rows(bench, "SELECT count(*) FROM stock_day") == [(1,)]
-    with pytest.raises(workbench.errors.BadRange, match="no commit by"):
+    with pytest.raises(workbench.errors.BadRange, match=r"no commit by"):
         workbench.open(bench.lake.root, as_of="2001-01-01T00:00Z")
 
 
@@ -581,7 +583,7 @@ def test_a_lake_path_that_is_a_file_says_so(tmp_path: Path, vendor: Path) -> Non
     (tmp_path / "taken").write_text("")
     bench = Workbench(Settings.load(env={}, data=str(tmp_path / "taken")))
 
-    with pytest.raises(LakeError, match="cannot hold a lake.*WORKBENCH_DATA"):
+    with pytest.raises(LakeError, match=r"cannot hold a lake.*WORKBENCH_DATA"):
         refresh(bench, vendor)
 
 
@@ -600,7 +602,7 @@ def test_a_full_disk_leaves_the_lake_as_it_was(tmp_path: Path, vendor: Path) -> 
         noise = [bar(f"T{n:05}", FRI, volume=n * 7919 % 1_000_003, close=n * 104729 % 99991 / 100) for n in range(200_000)]
         put(vendor, STOCK_DAY, FRI, text(noise))
 
-        with pytest.raises(LakeError, match="is full.*was not landed"):
+        with pytest.raises(LakeError, match=r"is full.*was not landed"):
             refresh(bench, vendor)
 
         assert rows(bench, "SELECT count(*) FROM stock_day") == [(3,)]

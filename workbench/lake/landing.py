@@ -5,38 +5,26 @@ checks that cost little: what the footers' statistics answer, and a comparison o
 takes the slow way (`faults`), which tells faulty rows from good ones.
 """
 
-import gzip
 import hashlib
 import shutil
 import uuid
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench import __version__
-from workbench.errors import (
-    BrokenGzip,
-    BrokenText,
-    EmptyFile,
-    KnownFault,
-    LakeError,
-    LandingError,
-    TooManyFaults,
-    UnknownHeader,
-    WrongSession,
-)
-from workbench.lake import faults, quarantine
+from workbench.errors import BrokenText, EmptyFile, LakeError, LandingError, TooManyFaults
+from workbench.lake import checks, faults, quarantine
 from workbench.lake.footers import Footer
-from workbench.lake.store import NO_BUCKET, RANGES, Landed, Landing, NewFile, sync, utc_now
+from workbench.lake.routing import bucket_of
+from workbench.lake.store import NO_BUCKET, Landed, Landing, NewFile, sync, utc_now
 from workbench.lake.types import polars_type
 from workbench.sources import FlatFile
-from workbench.tables import Column, Feed, Table, errata
+from workbench.tables import Feed, Table
 from workbench.tables.spec import midnight_ns
 from workbench.tables.stocks import SHARES
 from workbench.tables.test_tickers import test_tickers
@@ -44,7 +32,6 @@ from workbench.tables.test_tickers import test_tickers
 if TYPE_CHECKING:
     import polars as pl
 
-HEADER_BYTES = 4096
 TICK_ROW_GROUP = 65_536
 FAULTY_SHARE, FAULTY_ROWS = 0.01, 10
 SAMPLE_ROWS = 50_000
@@ -106,12 +93,12 @@ def land(job: Job) -> Landed:
     if job.held and job.held.sha256 == digest:
         alias = replace(job.held, etag=job.file.etag, aliases=(*job.held.aliases, job.held.etag))
         return Landed(alias, (), job.seen)
-    header = read_header(job.path, table, job.file.key)
+    header = checks.read_header(job.path, table, job.file.key)
     with scratch(job.root) as folder, disk(job):
         draft = Draft(job, table, feed, day, header, folder)
         draft.size_unit = size_unit(draft) if table.size_unit else ""
         write_checked(draft)
-        check_errata(draft)
+        draft.notes += checks.check_errata(draft.parts.values(), table, day, job.file.key)
         for part in list(draft.parts):
             settle(draft, part)
         refused = keep_refused(draft)
@@ -147,36 +134,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_header(path: Path, table: Table, key: str) -> tuple[str, ...]:
-    """The file's header, if the table knows it. Raises `EmptyFile`, `BrokenGzip`, `BrokenText` or `UnknownHeader`."""
-    if path.stat().st_size == 0:
-        raise EmptyFile(f"{key} is empty (0 bytes); it was not landed. Wait for the vendor to publish it again.")
-    try:
-        with gzip.open(path) as stream:
-            line = stream.readline(HEADER_BYTES)
-    except (EOFError, OSError, zlib.error) as fault:
-        raise broken_gzip(key, fault) from fault
-    try:
-        header = tuple(line.decode().rstrip("\r\n").split(","))
-    except UnicodeDecodeError as fault:
-        raise BrokenText(f"{key} does not begin with text ({fault.reason}); it was not landed.") from fault
-    if header in table.headers:
-        return header
-    if header == ("",):
-        raise EmptyFile(f"{key} has no text in it; it was not landed. Wait for the vendor to publish it again.")
-    known = table.headers[0]
-    missing, extra = sorted(set(known) - set(header)), sorted(set(header) - set(known))
-    how = [
-        f"lacks {', '.join(missing)}" * bool(missing),
-        f"adds {', '.join(extra)[:200]}" * bool(extra),
-        "has the columns of the table in another order" * (not missing and not extra),
-    ]
-    raise UnknownHeader(
-        f"{key} {' and '.join(filter(None, how))}; no row was landed. "
-        f"If the vendor changed the file, declare the new header of {table.name} in workbench/tables and refresh again."
-    )
-
-
 def scan(draft: Draft) -> "pl.LazyFrame":
     """The file's rows with the declared types; nothing is read yet."""
     import polars as pl
@@ -198,11 +155,11 @@ def write_checked(draft: Draft) -> None:
     except (pl.exceptions.PolarsError, OSError) as fault:
         if full_disk(fault):
             raise
-        check_gzip(draft)
+        checks.check_gzip(draft.job.path, draft.job.file.key)
         separate(draft)
     else:
         check_session(draft)
-        if suspects(draft):
+        if checks.suspects(draft.parts.values(), draft.table):
             separate(draft)
     if not any(footer.rows for footer in draft.parts.values()) and not draft.refused:
         raise EmptyFile(f"{draft.job.file.key} has a header and no rows; it was not landed. Wait for the vendor to publish it again.")
@@ -248,114 +205,16 @@ def with_base_columns(draft: Draft, rows: "pl.LazyFrame") -> "pl.LazyFrame":
     return rows.select(wanted)
 
 
-def bucket_of(bounds: Sequence[str]) -> "pl.Expr":
-    """The ticker range of a row: how many bounds are at or below its ticker, in byte order."""
-    import polars as pl
-
-    edges = pl.Series(bounds, dtype=pl.String)
-
-    def count(tickers: "pl.Series") -> "pl.Series":
-        return edges.search_sorted(tickers, side="right").cast(pl.UInt8)
-
-    return pl.col("ticker").map_batches(count, return_dtype=pl.UInt8, is_elementwise=True).alias("bucket")
-
-
-def ranges(path: Path, table: Table, key: str) -> tuple[str, ...]:
-    """Ticker bounds that cut a file into ranges of about equal rows: at most `RANGES` of them, in byte order.
-
-    Raises a `LandingError` if the file cannot be read.
-    """
-    import polars as pl
-
-    header = read_header(path, table, key)
-    schema = dict.fromkeys(header, pl.String())
-    rows = pl.scan_csv(path, schema=schema, glob=False, truncate_ragged_lines=True).select("ticker")
-    try:
-        counts = rows.drop_nulls().group_by("ticker").len().sort("ticker").collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as fault:
-        raise broken_gzip(key, fault) from fault
-    before = counts["len"].cum_sum() - counts["len"]
-    share = (before * RANGES // max(counts["len"].sum(), 1)).to_list()
-    tickers: list[str] = counts["ticker"].to_list()
-    return tuple(t for i, t in enumerate(tickers) if i and share[i] != share[i - 1])
-
-
-# ---------------------------------------------------------------------- checking
+# ---------------------------------------------------------------------- mending
 
 
 def check_session(draft: Draft) -> None:
     """Raise `WrongSession` unless every stamp is the session's own; mend what the errata know how to mend."""
-    table, day, key = draft.table, draft.day, draft.job.file.key
-    filled = [footer for footer in draft.parts.values() if footer.rows]
-    if table.same_day:
-        said = [footer.spans[table.same_day] for footer in filled]
-        if stray := sorted({str(end) for span in said for end in (span.low, span.high) if end not in (day, None)}):
-            raise WrongSession(
-                f"{key} holds rows whose {table.same_day} is {' and '.join(stray)}, not {day}; nothing was landed and the file is in "
-                "quarantine. Refresh again when the vendor has replaced it."
-            )
-    spans = [span for footer in filled if (span := footer.spans[table.time]).low is not None]
-    if not spans:
-        return
-    low, high = min(s.low for s in spans), max(s.high for s in spans)
-    first, end = table.session_ns(day)
-    if first <= low and high < end:
-        return
-    for erratum in errata.for_file(table.name, day):
-        if erratum.action == "restamp" and erratum.wrong == low == high:
-            draft.restamp = True
-            draft.notes.append(f"restamped from {low}: {erratum.symptom} ({erratum.source})")
-            write(draft, scan(draft))
-            return
-    raise WrongSession(
-        f"{key} holds rows stamped {when(low, table)} to {when(high, table)}, which is not the session {day} in {table.zone}; "
-        "nothing was landed and the file is in quarantine. Refresh again when the vendor has replaced it."
-    )
-
-
-def check_errata(draft: Draft) -> None:
-    """Raise `KnownFault` if the file has a fault that its vendor is known to have published; note what cannot be recognised."""
-    for erratum in errata.for_file(draft.table.name, draft.day):
-        if erratum.action == "note":
-            draft.notes.append(f"known: {erratum.symptom} ({erratum.source})")
-        if erratum.action == "quarantine" and erratum.within:
-            spans = [footer.spans[erratum.column] for footer in draft.parts.values() if footer.rows]
-            low, high = erratum.within
-            if spans and all(span.low is not None and low <= span.low and span.high <= high for span in spans):
-                raise KnownFault(
-                    f"{draft.job.file.key} is known to be wrong, and is: {erratum.symptom} ({erratum.source}); nothing was landed and the "
-                    "file is in quarantine. Refresh again when the vendor has replaced it."
-                )
-
-
-def when(ns: int, table: Table) -> str:
-    """A stamp as a date in the table's zone, or as it is if it is no date."""
-    try:
-        return str(table.session_of(ns))
-    except (OverflowError, OSError, ValueError):
-        return str(ns)
-
-
-def suspects(draft: Draft) -> bool:
-    """Whether the footers show a row that breaks a promise: a missing value, or one out of its declared range."""
-    return any(
-        (column.required and span.nulls) or not within(column, span.low, span.high) or not span.known
-        for footer in draft.parts.values()
-        if footer.rows
-        for column in draft.table.vendor
-        for span in (footer.spans[column.name],)
-    )
-
-
-def within(column: Column, low: float | None, high: float | None) -> bool:
-    """Whether a column's least and greatest value are numbers inside its declared range."""
-    if column.type != "DOUBLE" and column.low is None and column.high is None:
-        return True
-    return (
-        low is None
-        or high is None
-        or (isfinite(low) and isfinite(high) and (column.low is None or low >= column.low) and (column.high is None or high <= column.high))
-    )
+    erratum = checks.check_session(draft.parts.values(), draft.table, draft.day, draft.job.file.key)
+    if erratum:
+        draft.restamp = True
+        draft.notes.append(f"restamped from {erratum.wrong}: {erratum.symptom} ({erratum.source})")
+        write(draft, scan(draft))
 
 
 def separate(draft: Draft) -> None:
@@ -391,24 +250,6 @@ def settle(draft: Draft, part: Path) -> None:
     draft.parts[part] = Footer.read(part)
     if len(refused):
         draft.refused.append(refused)
-
-
-def check_gzip(draft: Draft) -> None:
-    """Raise `BrokenGzip` unless the whole file decompresses and its checksums agree."""
-    try:
-        with gzip.open(draft.job.path) as stream:
-            while stream.read(1 << 20):
-                pass
-    except (EOFError, OSError, zlib.error) as fault:
-        raise broken_gzip(draft.job.file.key, fault) from fault
-
-
-def broken_gzip(key: str, fault: Exception) -> BrokenGzip:
-    """The error for a file that is not one whole gzip stream."""
-    return BrokenGzip(
-        f"{key} is not a whole gzip file ({fault}); nothing was landed and the file is in quarantine. "
-        "Fetch it again; if the vendor's own file is broken, wait for the vendor to replace it."
-    )
 
 
 def size_unit(draft: Draft) -> str:

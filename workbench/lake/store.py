@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PARTITIONS = ("chunk", "bucket")
 NO_BUCKET = "__HIVE_DEFAULT_PARTITION__"
-RANGES = 16
 ATTEMPTS = 40
 BOUNDS = "workbench.bounds"
 
@@ -99,8 +98,10 @@ class Landing:
     def from_json(cls, record: dict[str, Any]) -> "Landing":
         """The record as a commit holds it; fields of later versions of the library are ignored."""
         known: dict[str, Any] = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
-        tuples = {name: tuple(known[name]) for name in ("files", "notes", "aliases") if name in known}
-        return cls(**{**known, **tuples, "session": date.fromisoformat(known["session"])})
+        for name in ("files", "notes", "aliases"):
+            known[name] = tuple(known.get(name, ()))
+        known["session"] = date.fromisoformat(known["session"])
+        return cls(**known)
 
 
 @dataclass(frozen=True)

@@ -79,19 +79,27 @@ class Catalog:
     def sql(self, query: str, values: Mapping[str, object]) -> duckdb.DuckDBPyRelation | None:
         """Run a query on this thread's cursor; one that holds an unread stream is set aside for another."""
         self.follow()
+        try:
+            return self._idle().sql(query, params=dict(values) if values else None)
+        except duckdb.Error as fault:
+            raise query_error(fault) from fault
+
+    def _idle(self) -> duckdb.DuckDBPyConnection:
+        """The first cursor of this thread that holds no unread stream."""
         self.cursor()
         cursors = self._cursors()
-        for cursor in [*cursors, None]:
-            if cursor is None:
-                cursor = self._con.cursor()
-                cursors.append(cursor)
+        for cursor in cursors:
             try:
-                return cursor.sql(query, params=dict(values) if values else None)
+                # A relation finds its cursor busy only when it is read, which is too late to take another.
+                cursor.execute("SELECT 1").fetchall()
             except BUSY:
                 continue
-            except duckdb.Error as fault:
-                raise query_error(fault) from fault
-        raise AssertionError("a new cursor cannot be busy")
+            except duckdb.Error:
+                # Not busy: a transaction of the user's own that failed, which is theirs to end.
+                pass
+            return cursor
+        cursors.append(self._con.cursor())
+        return cursors[-1]
 
     def close(self) -> None:
         """Close the session."""

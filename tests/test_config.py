@@ -1,0 +1,112 @@
+"""Settings: where each value comes from, what is refused, and what is never shown."""
+
+from pathlib import Path
+
+import pytest
+
+from workbench.config import Settings
+from workbench.errors import BadSetting, NoSource, UnknownName
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "notebooks" / "deep").mkdir(parents=True)
+    return tmp_path
+
+
+def test_arguments_beat_environment_beats_dotenv_beats_toml(project: Path) -> None:
+    (project / "workbench.toml").write_text('data = "toml"\ntimezone = "UTC"\nuniverse = "A"\nthreads = 1\n')
+    (project / ".env").write_text("WORKBENCH_DATA=dotenv\nWORKBENCH_TIMEZONE=Europe/Paris\nWORKBENCH_UNIVERSE=B\n")
+    env = {"WORKBENCH_DATA": "env", "WORKBENCH_TIMEZONE": "Asia/Tokyo"}
+
+    settings = Settings.load(env, project, data="given")
+
+    assert (settings.data, settings.timezone, settings.universe, settings.threads) == ("given", "Asia/Tokyo", "B", 1)
+    assert [settings.origins[name] for name in ("data", "timezone", "universe", "threads", "yahoo")] == [
+        "argument",
+        "WORKBENCH_TIMEZONE in the environment",
+        "WORKBENCH_UNIVERSE in .env",
+        "workbench.toml",
+        "default",
+    ]
+
+
+@pytest.mark.parametrize("start", [".", "notebooks", "notebooks/deep"])
+def test_a_relative_root_is_told_from_the_project_wherever_one_stands(project: Path, start: str) -> None:
+    assert Settings.load({}, project / start).root == project / "data"
+    assert Settings.load({}, project / start, data="other/lake").root == project / "other" / "lake"
+
+
+def test_an_empty_variable_counts_as_not_set(project: Path) -> None:
+    assert Settings.load({"WORKBENCH_DATA": ""}, project).data == "data"
+
+
+def test_the_api_key_has_two_names(project: Path) -> None:
+    assert Settings.load({"MASSIVE_API_KEY": "m"}, project).polygon_api_key == "m"
+    assert Settings.load({"MASSIVE_API_KEY": "m", "POLYGON_API_KEY": "p"}, project).polygon_api_key == "p"
+
+
+def test_a_typo_in_the_settings_file_is_named_with_the_nearest_right_key(project: Path) -> None:
+    (project / "workbench.toml").write_text('memroy_limit = "1GB"\n')
+    with pytest.raises(UnknownName, match=r"'memroy_limit'.*memory_limit.*workbench\.toml"):
+        Settings.load({}, project)
+
+
+def test_a_broken_settings_file_says_where(project: Path) -> None:
+    (project / "workbench.toml").write_text('data = "x\n')
+    with pytest.raises(BadSetting, match="line 1"):
+        Settings.load({}, project)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "hint"),
+    [
+        ("WORKBENCH_THREADS", "many", "whole number"),
+        ("WORKBENCH_THREADS", "0", "at least one"),
+        ("WORKBENCH_YAHOO", "perhaps", "true or false"),
+        ("WORKBENCH_TIMEZONE", "New_York", "America/New_York"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_with_what_can(project: Path, variable: str, value: str, hint: str) -> None:
+    with pytest.raises(BadSetting, match=hint) as refused:
+        Settings.load({variable: value}, project)
+    assert variable in str(refused.value), "it says where the value came from"
+
+
+def test_an_unknown_source_suggests_the_nearest(project: Path) -> None:
+    with pytest.raises(UnknownName, match="polygon_s3"):
+        Settings.load({"WORKBENCH_SOURCE": "polygon_s33"}, project)
+
+
+def test_the_source_follows_from_the_keys_and_none_names_the_ways(project: Path) -> None:
+    keys = {"POLYGON_S3_ACCESS_KEY": "a", "POLYGON_S3_SECRET_KEY": "s"}
+    assert Settings.load(keys, project).chosen_source == "polygon_s3"
+    with pytest.raises(NoSource, match=r"POLYGON_S3_ACCESS_KEY.*folder:PATH.*sample"):
+        _ = Settings.load({}, project).chosen_source
+    with pytest.raises(NoSource, match="Only one of the two"):
+        _ = Settings.load({"POLYGON_S3_ACCESS_KEY": "a"}, project).chosen_source
+
+
+def test_secrets_are_never_shown(project: Path) -> None:
+    env = {
+        "POLYGON_S3_ACCESS_KEY": "AKIAXX",
+        "POLYGON_S3_SECRET_KEY": "hush-hush",
+        "POLYGON_API_KEY": "key-key",
+        "FRED_API_KEY": "fred-fred",
+    }
+    settings = Settings.load(env, project)
+    for text in (repr(settings), str(settings), str(settings.shown())):
+        assert not any(secret in text for secret in env.values())
+
+
+def test_object_storage_is_refused_until_it_works(project: Path) -> None:
+    with pytest.raises(BadSetting, match="not supported yet"):
+        _ = Settings.load({"WORKBENCH_DATA": "s3://bucket/lake"}, project).root
+
+
+def test_a_folder_source_is_told_from_where_it_was_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "workbench.toml").write_text('source = "folder:flat"\n')
+    monkeypatch.chdir(project / "notebooks")
+    assert Settings.load({}).folder == project / "flat"
+    assert Settings.load({}).with_source("folder:flat").folder == project / "notebooks" / "flat"
