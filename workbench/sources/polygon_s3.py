@@ -108,7 +108,8 @@ class PolygonS3:
     """The vendor's flat files, read from its bucket with the plan's S3 keys.
 
     `timeout_s` is how long the far end may stay silent, `tries` how many attempts in a row may bring nothing. One object
-    serves many threads; a process that it is sent to, or that is forked from here, connects anew.
+    serves many threads; a process that it is sent to connects anew. Start such processes by spawn or forkserver: a fork beside
+    running threads may find OpenSSL's locks held for ever.
     """
 
     endpoint: str
@@ -127,7 +128,7 @@ class PolygonS3:
 
     @property
     def _client(self) -> "S3Client":
-        # Two threads may both connect; one of the two clients is kept.
+        # Two threads may both connect; one of the two clients is kept. A fork must not share its parent's connections.
         return self._clients.get(os.getpid()) or self._clients.setdefault(os.getpid(), self._connect())
 
     def _connect(self) -> "S3Client":
@@ -200,8 +201,6 @@ class PolygonS3:
         whole = folder / f"{identity}-{PurePosixPath(file.key).name}"
         with storing(file, folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if intact(whole, file):
-                return Fetched(whole, 0)
             with claimed(whole) as part:
                 # Whoever held the part may have finished it meanwhile.
                 if intact(whole, file):
