@@ -6,7 +6,7 @@ Ctrl-C. What a command reports goes to standard output, everything else to stand
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, TypeVar
@@ -15,13 +15,11 @@ import click
 
 from workbench import __version__
 from workbench.errors import NoSource, UsageError, WorkbenchError
-from workbench.progress import SHOWN_PROBLEMS, STOPPED, Lines, console, kept, progress, stoppable
+from workbench.progress import STOPPED, Lines, conclude, console, grid, kept, note, progress, show, stoppable
 
 if TYPE_CHECKING:
     from workbench.bench import Workbench
     from workbench.config import Settings
-    from workbench.query.report import Report
-    from workbench.refresh import Summary
 
 FAILED, WRONG_USAGE = 1, 2
 SHOWN_ROWS = 100
@@ -173,23 +171,6 @@ def names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def note(notes: Sequence[str], *, quiet: bool = False) -> None:
-    """Say what is to be known before a run; on standard error where standard output is for a machine."""
-    for line in notes:
-        click.echo(line, err=quiet)
-
-
-def conclude(summary: "Summary") -> None:
-    """Show what a refresh did, and what is wrong."""
-    console().print(summary)
-    for line in summary.problems[:SHOWN_PROBLEMS]:
-        click.echo(line)
-    more = len(summary.problems) - SHOWN_PROBLEMS
-    if more > 0:
-        tables = sorted({one.step.table for one in summary.done if one.outcome in ("quarantined", "failed", "missing") or one.refused})
-        click.echo(f"and {more} more: workbench coverage {' or '.join(tables)}")
-
-
 # ---------------------------------------------------------------------- look
 
 
@@ -239,7 +220,10 @@ def tables(ctx: click.Context, json_: bool) -> None:
         for name, table in TABLES.items()
     ]
     counted = f"rows as in {bench.lake.root}" if held else f"no lake in {bench.lake.root}"
-    show(Report(f"{len(rows)} tables, {counted}", rows, root=str(bench.lake.root)), json_=json_)
+    report = Report(f"{len(rows)} tables, {counted}", rows, ("key", "chunk"), root=str(bench.lake.root))
+    if not json_:
+        report.rows = [row | {"doc": TABLES[str(row["table"])].doc.split(". ")[0].rstrip(".")} for row in rows]
+    show(report, json_=json_)
 
 
 @main.command()
@@ -259,8 +243,10 @@ def config(ctx: click.Context, check: bool, json_: bool) -> None:
         chosen, missing = "", fault
     checks = [verdict(settings, source, used=source == chosen) for source in sources(settings)] if check else []
     title = f"root {settings.root}, source {chosen or 'not configured'}, project {settings.project}"
-    facts = {"root": str(settings.root), "project": str(settings.project), "chosen_source": chosen or None}
-    report = Report(title, settings.shown(), **facts, **({"checks": checks} if check else {}))
+    facts: dict[str, Any] = {"root": str(settings.root), "project": str(settings.project), "chosen_source": chosen or None}
+    if check:
+        facts["checks"] = checks
+    report = Report(title, settings.shown(), **facts)
     if json_:
         click.echo(report.to_json())
     else:
@@ -315,7 +301,9 @@ def sql(ctx: click.Context, query: str | None, format_: str | None, output: Path
         raise click.UsageError("give a query, `-` to read one from standard input, or --print-views")
     with closing_bench(ctx, must_exist=True) as bench:
         if print_views:
-            emit(declarations(bench), output)
+            from workbench.query.export import declarations
+
+            emit(declarations(bench.lake, bench.snapshots()), output)
             return
         text = sys.stdin.read() if query == "-" else str(query)
         text = text.strip().rstrip(";").strip()
@@ -328,7 +316,7 @@ def sql(ctx: click.Context, query: str | None, format_: str | None, output: Path
             from workbench.query.export import copy, replacing
 
             with replacing(output) as draft:
-                copy(bench, text, draft, chosen)
+                copy(bench.con, text, draft, chosen)
         else:
             pour(bench, text, chosen)
 
@@ -337,16 +325,6 @@ def ending(output: Path | None) -> str:
     """The format that a file's ending names."""
     suffix = output.suffix.removeprefix(".") if output else ""
     return suffix if suffix in ("csv", "json", "parquet") else "table"
-
-
-def declarations(bench: "Workbench") -> str:
-    """The statements that declare the tables that hold something, as they are now."""
-    from workbench.query.catalog import view
-    from workbench.tables import TABLES
-
-    held = bench.snapshots()
-    statements = [view(TABLES[name], shot, bench.lake[name].folder) for name, shot in held.items() if shot.files]
-    return "".join(f"{statement};\n" for statement in statements)
 
 
 def emit(text: str, output: Path | None) -> None:
@@ -383,20 +361,6 @@ def emit_table(bench: "Workbench", query: str, output: Path | None) -> None:
     click.echo(f"{count:,} row{'s' * (count != 1)}{more}", err=True)
 
 
-def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
-    """Rows as a table: numbers to the right, values as SQL would read them."""
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    shown = RichTable(box=None, pad_edge=False)
-    for n, name in enumerate(columns):
-        numeric = all(row[n] is None or isinstance(row[n], int | float) for row in rows)
-        shown.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text("NULL", style="dim") if value is None else Text(str(value)) for value in row))
-    return shown
-
-
 def pour(bench: "Workbench", query: str, format_: str) -> None:
     """Write a query's rows to standard output, when all of them are there."""
     if format_ == "parquet" and sys.stdout.isatty():
@@ -408,7 +372,7 @@ def pour(bench: "Workbench", query: str, format_: str) -> None:
     bench.settings.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=bench.settings.scratch) as folder:
         made = Path(folder) / "rows"
-        copy(bench, query, made, format_)
+        copy(bench.con, query, made, format_)
         out = sys.stdout.buffer
         with made.open("rb") as rows:
             shutil.copyfileobj(rows, out)
@@ -452,7 +416,7 @@ def export(
 
     with closing_bench(ctx, must_exist=True) as bench:
         by, tickers = names(partition_by), names(symbols)
-        made = export_table(bench, table, dest, format_, by, as_date(start), as_date(end), tickers, overwrite=overwrite)
+        made = export_table(bench.con, bench.lake, table, dest, format_, by, as_date(start), as_date(end), tickers, overwrite=overwrite)
     show(made, json_=json_)
 
 
@@ -521,14 +485,6 @@ def closing_bench(ctx: click.Context, *, must_exist: bool = False) -> Iterator["
     settings = configured(ctx)
     with bench.open(settings) if must_exist else bench.Workbench(settings) as opened:
         yield opened
-
-
-def show(report: "Report", *, json_: bool = False) -> None:
-    """Show a report, to a person or to a program."""
-    if json_:
-        click.echo(report.to_json())
-    else:
-        console().print(report)
 
 
 if __name__ == "__main__":

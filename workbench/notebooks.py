@@ -23,7 +23,15 @@ def run(notebook: Path, folder: Path, **parameters: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{notebook.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.ipynb"
     try:
-        papermill.execute_notebook(str(notebook), str(target), parameters, kernel_name="python3", progress_bar=False)
+        papermill.execute_notebook(
+            str(notebook),
+            str(target),
+            parameters,
+            kernel_name="python3",
+            progress_bar=False,
+            # The kernel warns of its own transport, which does not leave this machine.
+            extra_arguments=["--IPKernelApp.log_level=40"],
+        )
     except papermill.PapermillExecutionError as fault:
         what = f"{fault.ename}: {fault.evalue}"
         raise WorkbenchError(f"{notebook.name} failed in cell {fault.cell_index} ({what}); nothing after it ran. See {target}.") from fault

@@ -1,9 +1,9 @@
-"""What is said while a refresh runs: a bar on a terminal, lines in a pipe, lines of JSON for programs."""
+"""What the prompt shows: reports, rows, and what a refresh says while it runs: a bar, plain lines, or lines of JSON."""
 
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from workbench.query.report import Report
     from workbench.refresh import Done, Refresh, Summary
 
 STOPPED = 130
@@ -152,3 +153,42 @@ def console(*, err: bool = False) -> "Console":
 
     stream = sys.stderr if err else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+
+
+def note(notes: Sequence[str], *, quiet: bool = False) -> None:
+    """Say what is to be known before a run; on standard error where standard output is for a machine."""
+    for line in notes:
+        click.echo(line, err=quiet)
+
+
+def conclude(summary: "Summary") -> None:
+    """Show what a refresh did, and what is wrong."""
+    console().print(summary)
+    for line in summary.problems[:SHOWN_PROBLEMS]:
+        click.echo(line)
+    more = len(summary.problems) - SHOWN_PROBLEMS
+    if more > 0:
+        tables = sorted({one.step.table for one in summary.done if one.outcome in ("quarantined", "failed", "missing") or one.refused})
+        click.echo(f"and {more} more: workbench coverage {' or '.join(tables)}")
+
+
+def show(report: "Report", *, json_: bool = False) -> None:
+    """Show a report, to a person or to a program."""
+    if json_:
+        click.echo(report.to_json())
+    else:
+        console().print(report)
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+    """Rows as a table: numbers to the right, values as SQL would read them."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(box=None, pad_edge=False)
+    for n, name in enumerate(columns):
+        numeric = all(row[n] is None or isinstance(row[n], int | float) for row in rows)
+        shown.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text("NULL", style="dim") if value is None else Text(str(value)) for value in row))
+    return shown

@@ -1,22 +1,20 @@
 """Rows as plain files, for any other tool: Parquet, CSV, JSON and Arrow. A file, or a folder, appears when it is complete."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import duckdb
 
 from workbench.errors import BadRange, LakeError, UsageError
-from workbench.query.catalog import literal, query_error
+from workbench.lake.store import Lake, Snapshot
+from workbench.query.catalog import literal, query_error, view
 from workbench.query.report import Report, sized
-from workbench.tables import Table, find, quote
-
-if TYPE_CHECKING:
-    from workbench.bench import Workbench
+from workbench.tables import TABLES, Table, find, quote
 
 COPY = {
     "csv": "FORMAT csv, HEADER true",
@@ -28,7 +26,8 @@ ARROW_ROWS = 100_000
 
 
 def export(
-    bench: "Workbench",
+    con: duckdb.DuckDBPyConnection,
+    lake: Lake,
     table: str,
     dest: Path,
     format: str = "parquet",
@@ -50,12 +49,12 @@ def export(
     if dest.is_dir() and not by:
         dest = dest / f"{table}.{format}"
     dest = dest.absolute()
-    free(dest, bench.lake.root / "lake", overwrite=overwrite)
+    free(dest, lake.root / "lake", overwrite=overwrite)
     with replacing(dest) as draft:
         if format == "arrow":
-            count = write_arrow(bench, query, draft, by)
+            count = write_arrow(con, query, draft, by)
         else:
-            count = copy(bench, query, draft, format, f", PARTITION_BY ({', '.join(map(quote, by))})" if by else "")
+            count = copy(con, query, draft, format, f", PARTITION_BY ({', '.join(map(quote, by))})" if by else "")
         if by:
             # DuckDB makes no folder for no rows.
             draft.mkdir(exist_ok=True)
@@ -85,17 +84,17 @@ def free(dest: Path, lake: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{dest} holds {foreign[0]}, which no export made; nothing was exported. Name another folder.")
 
 
-def copy(bench: "Workbench", query: str, target: Path, format: str, options: str = "") -> int:
+def copy(con: duckdb.DuckDBPyConnection, query: str, target: Path, format: str, options: str = "") -> int:
     """Write a query's rows through DuckDB; gives their number. Raises `QueryError`."""
     statement = f"COPY (\n{query}\n) TO {literal(str(target))} ({COPY[format]}{options})"
     try:
-        [(count,)] = bench.con.execute(statement).fetchall()
+        [(count,)] = con.execute(statement).fetchall()
     except duckdb.Error as fault:
         raise query_error(fault) from fault
     return int(count)
 
 
-def write_arrow(bench: "Workbench", query: str, draft: Path, by: Sequence[str]) -> int:
+def write_arrow(con: duckdb.DuckDBPyConnection, query: str, draft: Path, by: Sequence[str]) -> int:
     """Write a query's rows as Arrow IPC, which DuckDB does not, batch by batch; gives their number."""
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -108,7 +107,7 @@ def write_arrow(bench: "Workbench", query: str, draft: Path, by: Sequence[str]) 
             counted += batch.num_rows
             yield batch
 
-    with bench.sql(query).to_arrow_reader(ARROW_ROWS) as reader:
+    with con.sql(query).to_arrow_reader(ARROW_ROWS) as reader:
         if by:
             stream = pa.RecordBatchReader.from_batches(reader.schema, counting(reader))
             folders = ds.partitioning(pa.schema([reader.schema.field(name) for name in by]), flavor="hive")
@@ -118,6 +117,12 @@ def write_arrow(bench: "Workbench", query: str, draft: Path, by: Sequence[str]) 
                 for batch in counting(reader):
                     file.write_batch(batch)
     return counted
+
+
+def declarations(lake: Lake, snapshots: Mapping[str, Snapshot]) -> str:
+    """The statements that declare the tables that hold something, as they are now, in any other DuckDB."""
+    statements = [view(TABLES[name], shot, lake[name].folder) for name, shot in snapshots.items() if shot.files]
+    return "".join(f"{statement};\n" for statement in statements)
 
 
 @contextmanager
