@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
+from warnings import catch_warnings, simplefilter
 from zoneinfo import ZoneInfo
 
 from workbench.tables import Feed, Table
@@ -115,7 +116,10 @@ def calendar(name: str) -> Any:
     """An exchange calendar that reaches back to the first flat file."""
     import exchange_calendars
 
-    return exchange_calendars.get_calendar(name, start="2003-01-01")
+    with catch_warnings():
+        # exchange_calendars 4.13 uses what pandas 3.1 deprecates; its users cannot do anything about it.
+        simplefilter("ignore")
+        return exchange_calendars.get_calendar(name, start="2003-01-01")
 
 
 @dataclass(frozen=True)

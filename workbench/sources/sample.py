@@ -8,19 +8,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from workbench.sessions import between, due_at
 from workbench.sources import Fetched, FlatFile, Verdict
 from workbench.sources.folder import Folder, replacing
-from workbench.sources.market import Market, calendar, names, shared_out
+from workbench.sources.market import Market, names, shared_out
 from workbench.sources.rows import days, minutes, ticks
 from workbench.tables import TABLES, Feed, Table
-from workbench.tables.spec import NEW_YORK
 
 PIECE = 250_000  # rows of one piece of a tick file: about 25 MB of text
 GROUP = 512  # tickers of one piece of a minute file
@@ -70,8 +69,8 @@ class Sample:
         """The feed's files with sessions from `start` to `end`, both included, oldest first; those not there yet are written."""
         table = next(table for table in TABLES.values() if feed in table.feeds)
         (self.folder / feed.prefix).mkdir(parents=True, exist_ok=True)
-        for day in (self.sessions or sessions)(table, max(start, table.starts), end):
-            if published(day) <= self.now() and not (self.folder / table.key_of(feed, day)).exists():
+        for day in (self.sessions or between)(table, start, end):
+            if due_at(day) <= self.now() and not (self.folder / table.key_of(feed, day)).exists():
                 write(self.folder, table, day, tickers=self.tickers, seed=self.seed, feed=feed)
         return self._files().list(feed, start, end)
 
@@ -90,19 +89,6 @@ class Sample:
         if self._disk is None:
             self._disk = Folder(self.folder, self.folder / ".md5.json")
         return self._disk
-
-
-def sessions(table: Table, start: date, end: date) -> Iterator[date]:
-    """The sessions of a table's calendar between two dates, both included."""
-    exchange = calendar(table.calendar)
-    first, last = max(start, exchange.first_session.date()), min(end, exchange.last_session.date())
-    if first <= last:
-        yield from (stamp.date() for stamp in exchange.sessions_in_range(str(first), str(last)))
-
-
-def published(day: date) -> datetime:
-    """When the vendor promises a session's file."""
-    return datetime.combine(day + timedelta(days=1), time(11), ZoneInfo(NEW_YORK))
 
 
 def _header(table: Table) -> bytes:
