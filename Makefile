@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK := requirements/lock.txt
 INSTALLED := .venv/.installed
 
-.PHONY: venv demo test test-fast test-duckdb bench lab lint types dictionary lock clean
+.PHONY: venv demo test test-fast test-duckdb bench bench-short lab lint types dictionary lock clean
 
 venv: $(INSTALLED)
 
@@ -44,8 +44,12 @@ test-duckdb: venv
 	$(BIN)/uv pip install --quiet --python $(DUCKDB_15)/bin/python --no-deps --editable .
 	$(DUCKDB_15)/bin/python -m pytest -m "not browser and not s3 and not slow" tests
 
+# Some 25 minutes and 5 GB of made-up files, kept for the next time in a folder of their own under the temporary one.
 bench: venv
-	$(BIN)/python -m tests.benchmarks
+	cd tests && ../$(BIN)/python -m benchmarks --write
+
+bench-short: venv
+	cd tests && ../$(BIN)/python -m benchmarks --short
 
 dictionary: venv
 	$(BIN)/python -m workbench.tables.dictionary > data/README.md

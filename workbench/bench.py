@@ -109,8 +109,10 @@ class Workbench:
         """What `refresh` would do. Lists the source, fetches and changes nothing."""
         from workbench import refresh
 
+        first, last = as_date(start), as_date(end)
+        refresh.check(datasets, first, last, days)
         with opened(self.settings.with_source(source)) as origin:
-            return refresh.plan(self.lake, origin, datasets, as_date(start), as_date(end), days, again=again)
+            return refresh.plan(self.lake, origin, datasets, first, last, days, again=again)
 
     def refresh(
         self,
@@ -131,8 +133,10 @@ class Workbench:
         """
         from workbench import refresh
 
+        first, last = as_date(start), as_date(end)
+        refresh.check(datasets, first, last, days)
         origin = source_of(self.settings.with_source(source))
-        steps = refresh.plan(self.lake, origin, datasets, as_date(start), as_date(end), days, again=again)
+        steps = refresh.plan(self.lake, origin, datasets, first, last, days, again=again)
         if symbols:
             steps.notes.append(f"Flat files land whole: all tickers are refreshed, not only {', '.join(symbols)}.")
         return refresh.Refresh(self.lake, origin, steps, executor)

@@ -142,12 +142,7 @@ def plan(
     """
     notes: list[str] = []
     newest = sessions.today()
-    if start and end and end < start:
-        raise BadRange(f"the range ends ({end}) before it starts ({start}); nothing was done. Turn the two dates round.")
-    if days is not None and (start or end):
-        raise BadRange("days and start or end were both given; nothing was done. Give a count of sessions, or dates.")
-    if start and start > newest:
-        raise BadRange(f"the range starts in the future ({start}); nothing was done. The newest session is at most {newest}.")
+    check(datasets, start, end, days)
     if end and end > newest:
         notes.append(f"The range ends in the future ({end}); it was clipped to {newest}.")
         end = newest
@@ -162,6 +157,20 @@ def plan(
             stands = refusals(lake.root, table.name)
             steps += decide(table, listed, lake[table.name].landings(), stands, expected, again=again)
     return Plan(steps, source.name, notes)
+
+
+def check(datasets: Sequence[str] | None, start: date | None, end: date | None, days: int | None) -> None:
+    """Raise `UnknownName` or `BadRange` for what cannot be asked, before any source is."""
+    for name in datasets or ():
+        find(name)
+    if start and end and end < start:
+        raise BadRange(f"the range ends ({end}) before it starts ({start}); nothing was done. Turn the two dates round.")
+    if days is not None and (start or end):
+        raise BadRange("days and start or end were both given; nothing was done. Give a count of sessions, or dates.")
+    if days is not None and days < 1:
+        raise BadRange(f"{days} sessions were asked for; at least one is needed. Nothing was done.")
+    if start and start > sessions.today():
+        raise BadRange(f"the range starts in the future ({start}); nothing was done. The newest session is at most {sessions.today()}.")
 
 
 def default_tables(source: Source) -> Iterable[Table]:

@@ -47,13 +47,13 @@ def order(part: Path, table: Table) -> Order:
     ticker, stamp = pl.col("ticker"), pl.col(table.time)
     begins = (ticker != ticker.shift(1)).fill_null(value=True)
     tied = (stamp == stamp.shift(1)) & ~begins
-    # One query, not seven: on a small file the calls cost more than the work.
+    # One query, and not a streaming one: on a small file the calls cost more than the work.
     found = rows.select(
         contiguous=ticker.filter(begins).n_unique() == begins.sum(),
         rising=((stamp >= stamp.shift(1)) | begins).all(),
         ties=tied.sum(),
         nul=ticker.filter(begins).str.contains("\0", literal=True).any(),
-    ).collect()
+    ).collect(engine="in-memory")
     contiguous, rising, ties, nul = found.row(0)
     in_order = contiguous and rising
     nul = nul or nul_in_text(part, table)
@@ -61,7 +61,7 @@ def order(part: Path, table: Table) -> Order:
         return Order(in_order, unique=in_order or not table.key, nul=nul)
     if not in_order or not rest:
         return Order(in_order, unique=False, nul=nul)
-    several = rows.filter(tied | tied.shift(-1, fill_value=False)).collect()
+    several = rows.filter(tied | tied.shift(-1, fill_value=False)).collect(engine="in-memory")
     return Order(in_order, unique=not several.select(table.key).is_duplicated().any(), nul=nul)
 
 

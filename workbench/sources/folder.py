@@ -137,8 +137,8 @@ def rooted(root: Path) -> Path:
             return folder
     trouble = "does not exist" if not given.exists() else "holds no flat files" if given.is_dir() else "is not a folder"
     raise UsageError(
-        f"{given} {trouble}; nothing was listed; looked in it and in its flatfiles/ for {', '.join(PREFIXES)};"
-        " give folder:PATH the folder that holds them"
+        f"{given} {trouble}; nothing was listed. Give folder:PATH the folder that holds the vendor's folders"
+        f" ({PREFIXES[0]}/2024/01/2024-01-02.csv.gz and so on), or one that holds it as flatfiles/"
     )
 
 
