@@ -11,7 +11,7 @@ try:
 except ImportError as fault:
     raise MissingExtra("panels need ipywidgets, which is not installed; nothing is shown. pip install 'workbench[lab]'") from fault
 
-__all__ = ["escape", "guarded", "line", "page", "widgets"]
+__all__ = ["escape", "guarded", "line", "page", "row", "rows", "widgets"]
 
 Handler = Callable[[], None]
 COLOURS = {"": "inherit", "good": "#1a7f37", "bad": "#b42318"}
@@ -46,3 +46,15 @@ def page(lines: list[str]) -> str:
         if lines
         else ""
     )
+
+
+def rows() -> Any:
+    """A widget for a report's HTML, with the notebook's own look of tables."""
+    shown = widgets.HTML()
+    shown.add_class("jp-RenderedHTMLCommon")
+    return shown
+
+
+def row(*parts: Any) -> Any:
+    """Widgets side by side, on one line."""
+    return widgets.HBox(parts, layout=widgets.Layout(align_items="center", flex_flow="row wrap"))

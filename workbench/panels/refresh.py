@@ -15,7 +15,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from workbench.errors import NoSource
-from workbench.panels.parts import escape, guarded, line, page, widgets
+from workbench.panels.parts import escape, guarded, line, page, row, rows, widgets
 from workbench.progress import SHOWN_PROBLEMS, STOPPED
 from workbench.query.report import Report, sized
 from workbench.tables import TABLES
@@ -58,7 +58,7 @@ class RefreshPanel:
         self.command_line = widgets.HTML()
         self.message = widgets.HTML()
         self.log = widgets.HTML()
-        self.result = widgets.HTML()
+        self.result = rows()
         self.view = widgets.VBox(
             [
                 widgets.HBox(
@@ -67,7 +67,7 @@ class RefreshPanel:
                         widgets.VBox([self.symbols, self.days, self.start, self.end]),
                     ]
                 ),
-                widgets.HBox([self.plan_button, self.refresh_button, self.stop_button, self.bar, self.progress]),
+                row(self.plan_button, self.refresh_button, self.stop_button, self.bar, self.progress),
                 self.command_line,
                 self.message,
                 self.log,
@@ -128,17 +128,21 @@ class RefreshPanel:
         self.command_line.value = f"<code>{escape(shlex.join(['workbench', *words]))}</code>"
         self.tell("starting …")
         complaints = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
-        # In a group of its own, a run is not stopped with the cell that is interrupted.
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "workbench", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            text=True,
-            encoding="utf-8",
-            env=environment(self.bench.settings),
-            start_new_session=True,
-        )
+        try:
+            # In a group of its own, a run is not stopped with the cell that is interrupted.
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "workbench", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+                encoding="utf-8",
+                env=environment(self.bench.settings),
+                start_new_session=True,
+            )
+        except BaseException:
+            complaints.close()
+            raise
         self._running(True)
         read = guarded(self.tell, lambda: self._read(words[0], complaints))
         self._reader = threading.Thread(target=read, name="refresh panel", daemon=True)

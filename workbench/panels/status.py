@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from workbench.panels.parts import guarded, line, widgets
+from workbench.panels.parts import guarded, line, row, rows, widgets
 
 if TYPE_CHECKING:
     from workbench.bench import Workbench
@@ -17,8 +17,8 @@ class StatusPanel:
         self.button = widgets.Button(description="Reload", icon="refresh", tooltip="Read the lake's status again")
         self.read_at = widgets.HTML()
         self.message = widgets.HTML()
-        self.table = widgets.HTML()
-        self.view = widgets.VBox([widgets.HBox([self.button, self.read_at]), self.message, self.table])
+        self.table = rows()
+        self.view = widgets.VBox([row(self.button, self.read_at), self.message, self.table])
         reload = guarded(self.tell, self.reload)
         self.button.on_click(reload)
         reload()
