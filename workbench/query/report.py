@@ -101,13 +101,14 @@ class Report(Sequence[dict[str, Any]]):
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in self.columns)
         body = "".join("<tr>" + "".join(cell(row[name]) for name in self.columns) + "</tr>" for row in self.rows[:SHOWN])
         more = f"<p>… and {len(self.rows) - SHOWN} more</p>" * (len(self.rows) > SHOWN)
-        return f"<p>{escape(self.title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+        return f"<p>{escape(self.title)}</p><table style="margin:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
 def cell(value: Any) -> str:
-    """A value as a table cell of HTML; numbers stand on the right."""
+    """A value as a table cell of HTML; numbers stand on the right, dates on one line."""
     align = "right" if isinstance(value, int | float) and not isinstance(value, bool) else "left"
-    return f'<td style="text-align:{align}">{escape(shown(value))}</td>'
+    wrap = ";white-space:nowrap" if isinstance(value, date) else ""
+    return f'<td style="text-align:{align}{wrap}">{escape(shown(value))}</td>'
 
 
 def shown(value: Any) -> str:
