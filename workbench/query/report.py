@@ -101,7 +101,7 @@ class Report(Sequence[dict[str, Any]]):
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in self.columns)
         body = "".join("<tr>" + "".join(cell(row[name]) for name in self.columns) + "</tr>" for row in self.rows[:SHOWN])
         more = f"<p>… and {len(self.rows) - SHOWN} more</p>" * (len(self.rows) > SHOWN)
-        return f"<p>{escape(self.title)}</p><table style="margin:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+        return f'<p>{escape(self.title)}</p><table style="margin:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}'
 
 
 def cell(value: Any) -> str:
