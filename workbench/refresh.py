@@ -225,10 +225,7 @@ class Refresh:
         if todo:
             guard(self.lake, self.source.name)
             self.lake.make()
-            try:
-                yield from self._run(todo)
-            finally:
-                self.source.close()
+            yield from self._run(todo)
 
     def _run(self, todo: list[Step]) -> Iterator[Done]:
         pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="refresh")
@@ -257,6 +254,7 @@ class Refresh:
             yield from batch.commit()
         finally:
             self._stopping.set()
+            self.source.close()
             pool.shutdown(wait=True, cancel_futures=True)
             # Stopped in the middle (Ctrl-C, an error, a caller who had enough): what is landed is kept.
             for future in running:

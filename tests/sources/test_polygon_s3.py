@@ -29,7 +29,8 @@ from workbench.errors import (
     Unreachable,
 )
 from workbench.sources import Fetched, FlatFile, Source, polygon_s3
-from workbench.sources.polygon_s3 import PolygonS3, intact, prefixes
+from workbench.sources.parts import intact
+from workbench.sources.polygon_s3 import PolygonS3, prefixes
 from workbench.tables import Feed, find
 
 [DAY] = find("stock_day").feeds
@@ -720,3 +721,28 @@ def test_the_real_server_refuses(
         assert source.check().state == state
     finally:
         bucket.admin.delete_bucket(Bucket="private")
+
+
+def test_closing_ends_a_download_that_the_next_one_resumes(
+    stand_in: StandIn, source: PolygonS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = noise(2_000_000)
+    stand_in.put(key(MON), data)
+    file = listed(source)
+    whole = PolygonS3._bytes
+
+    def closed_midway(self: PolygonS3, file: FlatFile, start: int) -> Iterator[bytes]:
+        for n, chunk in enumerate(whole(self, file, start)):
+            if n == 5:
+                self.close()
+            yield chunk
+
+    monkeypatch.setattr(PolygonS3, "_bytes", closed_midway)
+    with pytest.raises(Unreachable, match=r"was stopped at .* goes on there"):
+        source.fetch(file, tmp_path)
+    monkeypatch.setattr(PolygonS3, "_bytes", whole)
+
+    fetched = source.fetch(file, tmp_path)
+
+    assert fetched.path.read_bytes() == data
+    assert 0 < fetched.transferred < len(data)

@@ -4,34 +4,20 @@ botocore's own retries are off: it starts a broken body again from its first byt
 Its exceptions never leave this module.
 """
 
-import errno
 import hashlib
 import os
-import random
-import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
 
-from workbench.errors import (
-    BadKeys,
-    BadSetting,
-    BrokenDownload,
-    LakeError,
-    NotEntitled,
-    NotPublished,
-    SourceError,
-    Unreachable,
-    WorkbenchError,
-)
+from workbench.errors import BadKeys, BadSetting, BrokenDownload, NotEntitled, SourceError, Unreachable, WorkbenchError
 from workbench.sources import Fetched, FlatFile, Verdict
+from workbench.sources.parts import claimed, expect_room, intact, resume, storing
+from workbench.sources.s3_refusals import LISTING_MEANINGS, MEANINGS, REFUSED, REPLACED, Meaning, Patience, code_of, passing, status_of
 from workbench.tables import Feed, find, locate
 
 if TYPE_CHECKING:
@@ -42,64 +28,6 @@ T = TypeVar("T")
 # A stall loses what is read of one chunk, so chunks are small.
 CHUNK_BYTES = 64 * 1024
 LISTERS = 8
-LONGEST_PAUSE_S = 30.0
-LONGEST_RETRY_AFTER_S = 300.0
-PASSING_STATUS = {429, 500, 502, 503, 504}
-PASSING_CODES = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling", "TooManyRequests"}
-FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What a refusal says to the user: why, and what to do next."""
-
-    error: type[SourceError]
-    reason: str
-    advice: str
-
-
-CHECK_KEYS = "check POLYGON_S3_ACCESS_KEY and POLYGON_S3_SECRET_KEY: they are the S3 keys of the vendor's dashboard, not the API key"
-CHECK_PLACE = "check POLYGON_S3_ENDPOINT and POLYGON_S3_BUCKET"
-UNKNOWN_KEY = Meaning(BadKeys, "{endpoint} does not know the access key", CHECK_KEYS)
-OUT_OF_PLAN = Meaning(
-    NotEntitled, "the plan of these keys does not cover it", "ask for tables and dates within the plan, or take another source"
-)
-ABSENT = Meaning(
-    NotPublished,
-    "{bucket} does not hold it",
-    "refresh again to list anew; files are complete by about 11:00 New York on the day after the session",
-)
-NO_BUCKET = Meaning(
-    SourceError, "{endpoint} has no bucket {bucket!r}", "check POLYGON_S3_BUCKET (the vendor's is flatfiles) and POLYGON_S3_ENDPOINT"
-)
-REPLACED = Meaning(BrokenDownload, "it was replaced after it had been listed", "refresh again: the next run lists it anew")
-REFUSED = Meaning(SourceError, "{endpoint} refused the request", CHECK_PLACE)
-
-MEANINGS = {
-    "InvalidAccessKeyId": UNKNOWN_KEY,
-    "SignatureDoesNotMatch": Meaning(BadKeys, "{endpoint} does not accept the secret key", CHECK_KEYS),
-    "RequestTimeTooSkewed": Meaning(SourceError, "this machine's clock differs too much from {endpoint}'s", "set the clock"),
-    "AccessDenied": OUT_OF_PLAN,
-    "Forbidden": OUT_OF_PLAN,
-    "403": OUT_OF_PLAN,
-    "NoSuchKey": ABSENT,
-    "NotFound": ABSENT,
-    "404": ABSENT,
-    "NoSuchBucket": NO_BUCKET,
-    "InvalidBucketName": NO_BUCKET,
-    "PreconditionFailed": REPLACED,
-    "412": REPLACED,
-    "InvalidRange": REPLACED,
-    "416": REPLACED,
-}
-# A listing names no file: a 403 without a reason speaks of the keys, and a 404 of the bucket.
-LISTING_MEANINGS = MEANINGS | {
-    "Forbidden": UNKNOWN_KEY,
-    "403": UNKNOWN_KEY,
-    "NoSuchKey": NO_BUCKET,
-    "NotFound": NO_BUCKET,
-    "404": NO_BUCKET,
-}
 STATES: dict[type[WorkbenchError], str] = {BadKeys: "wrong key", NotEntitled: "not entitled"}
 
 
@@ -122,6 +50,7 @@ class PolygonS3:
     connections: int = 16
     name: str = field(default="polygon_s3", init=False)
     _clients: dict[int, "S3Client"] = field(default_factory=dict, init=False, repr=False)
+    _closed: int = field(default=0, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_clients": {}}
@@ -213,7 +142,7 @@ class PolygonS3:
         """Append to `part` until it is whole; returns the bytes that came. It stays only if a next call can resume it."""
         digest = hashlib.md5(usedforsecurity=False)
         held = resume(part, file, digest.update)
-        came = 0
+        came, closed = 0, self._closed
         patience = Patience(self.tries, self.backoff_s)
         try:
             with (
@@ -229,6 +158,7 @@ class PolygonS3:
                             held += len(chunk)
                             came += len(chunk)
                             patience.renew()
+                            self._still(closed, file, held)
                     except Exception as exc:
                         patience.endure(exc)
             if held != file.size:
@@ -243,6 +173,13 @@ class PolygonS3:
                 part.unlink(missing_ok=True)
             raise
         return came
+
+    def _still(self, closed: int, file: FlatFile, held: int) -> None:
+        """Raise `Unreachable`, which keeps the part, if the source was closed since a download began."""
+        if self._closed != closed:
+            raise Unreachable(
+                f"{file.key} was stopped at {held:,} of {file.size:,} bytes; nothing was landed; the next refresh goes on there"
+            )
 
     def _bytes(self, file: FlatFile, start: int) -> Iterator[bytes]:
         """The object's bytes from `start` on, in small pieces, if it still is the object that was listed."""
@@ -294,7 +231,8 @@ class PolygonS3:
             body.read()
 
     def close(self) -> None:
-        """Give back this process's connections; the next call connects anew."""
+        """Give back this process's connections and end its downloads, which can be resumed; the next call connects anew."""
+        self._closed += 1
         client = self._clients.pop(os.getpid(), None)
         if client:
             client.close()
@@ -340,27 +278,6 @@ class PolygonS3:
         return f"does not answer ({cause})"
 
 
-class Patience:
-    """How many failures in a row are borne, with growing pauses in between."""
-
-    def __init__(self, tries: int, backoff_s: float):
-        self.tries, self.backoff_s = tries, backoff_s
-        self.failures = 0
-
-    def renew(self) -> None:
-        """Something came: count from zero again."""
-        self.failures = 0
-
-    def endure(self, exc: Exception) -> None:
-        """Wait before the next attempt; raises `exc` if another attempt cannot help, or if there were enough of them."""
-        self.failures += 1
-        if not passing(exc) or self.failures >= self.tries:
-            raise exc
-        # Jitter, so that workers that were refused together do not come back together.
-        backoff_s = min(LONGEST_PAUSE_S, self.backoff_s * 2 ** (self.failures - 1)) * random.uniform(0.5, 1)  # noqa: S311
-        time.sleep(max(backoff_s, min(retry_after_s(exc), LONGEST_RETRY_AFTER_S)))
-
-
 def prefixes(feed: Feed, start: date, end: date) -> Sequence[str]:
     """The prefixes that hold a range: one request each, and little that was not asked for.
 
@@ -377,120 +294,6 @@ def prefixes(feed: Feed, start: date, end: date) -> Sequence[str]:
     return wanted
 
 
-def passing(exc: Exception) -> bool:
-    """Whether what went wrong may go right another time."""
-    from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
-    from botocore.exceptions import ConnectionError as NoConnection
-    from botocore.parsers import ResponseParserError
-
-    if isinstance(exc, ClientError):
-        return status_of(exc) in PASSING_STATUS or code_of(exc) in PASSING_CODES
-    return isinstance(exc, NoConnection | HTTPClientError | IncompleteReadError | ResponseParserError)
-
-
-def code_of(exc: BaseException) -> str:
-    """The S3 error code of a refusal, or the nearest to one that botocore tells."""
-    from botocore.exceptions import ClientError, ParamValidationError
-
-    if isinstance(exc, ClientError):
-        return exc.response["Error"].get("Code") or str(status_of(exc))
-    # Bucket names are checked before anything is sent; our keys come from a listing.
-    return "InvalidBucketName" if isinstance(exc, ParamValidationError) else type(exc).__name__
-
-
-def status_of(exc: BaseException) -> int:
-    """The HTTP status of a refusal, or 0 if there was no answer."""
-    from botocore.exceptions import ClientError
-
-    return exc.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(exc, ClientError) else 0
-
-
-def retry_after_s(exc: Exception) -> float:
-    """How long the far end asks us to wait: seconds, or until an HTTP date."""
-    from botocore.exceptions import ClientError
-
-    if not isinstance(exc, ClientError):
-        return 0.0
-    value = exc.response["ResponseMetadata"]["HTTPHeaders"].get("retry-after", "0")
-    with suppress(ValueError):
-        return float(value)
-    with suppress(ValueError, TypeError):
-        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    return 0.0
-
-
 def first_byte(content_range: str) -> int:
     """Where the body begins in the object: 100 for `bytes 100-199/200`, 0 without a range."""
     return int(content_range.removeprefix("bytes ").partition("-")[0]) if content_range else 0
-
-
-def intact(path: Path, file: FlatFile) -> bool:
-    """Whether `path` holds the file: its length, and its md5 where the ETag is one (a finished file was verified before)."""
-    if not path.is_file() or path.stat().st_size != file.size:
-        return False
-    if "-" in file.etag:
-        return True
-    with open(path, "rb") as data:
-        return hashlib.file_digest(data, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == file.etag
-
-
-def resume(part: Path, file: FlatFile, digest: Callable[[bytes], None]) -> int:
-    """How many bytes of the file are here already, after feeding them to `digest`."""
-    if not part.exists():
-        return 0
-    if part.stat().st_size > file.size:
-        part.unlink()
-        return 0
-    held = 0
-    with open(part, "rb") as data:
-        while chunk := data.read(1024 * 1024):
-            digest(chunk)
-            held += len(chunk)
-    return held
-
-
-def expect_room(folder: Path, size_bytes: int) -> None:
-    """Fail now rather than after gigabytes."""
-    if shutil.disk_usage(folder).free < size_bytes:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@contextmanager
-def claimed(whole: Path) -> Iterator[Path]:
-    """Lend the part to write `whole` to; a private one, which nobody resumes, if somebody else is at it."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(f"{whole}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        part = whole.with_name(f"{whole.name}.{uuid4().hex[:8]}.part")
-        try:
-            yield part
-        finally:
-            part.unlink(missing_ok=True)
-        return
-    try:
-        yield whole.with_name(f"{whole.name}.part")
-    finally:
-        # Unlinked while held: who waits for this inode sees that it has no name any more, and opens a new one.
-        with suppress(OSError):
-            os.unlink(lock.lock_file)  # noqa: PTH108
-        lock.release()
-
-
-@contextmanager
-def storing(file: FlatFile, folder: Path) -> Iterator[None]:
-    """Turn the disk's refusals into `LakeError`."""
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno in FULL_DISK:
-            free = shutil.disk_usage(folder).free
-            raise LakeError(
-                f"{file.key} does not fit under {folder.absolute()}: it needs {file.size:,} bytes and {free:,} are free;"
-                " nothing was landed and its part was removed; free some space, or move WORKBENCH_TEMP to a larger disk, and refresh again"
-            ) from exc
-        raise LakeError(
-            f"{file.key} cannot be written under {folder.absolute()} ({exc.strerror}); nothing was landed; make the folder writable and refresh again"
-        ) from exc
