@@ -158,7 +158,7 @@ def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
     columns = ", ".join(quote(c.name) for c in table.columns)
     by_bucket: dict[str | None, list[str]] = {}
     for file in snapshot.files:
-        by_bucket.setdefault(file.bucket, []).append(literal(str(folder / file.path)))
+        by_bucket.setdefault(file.bucket, []).append(literal(f"{folder}/{file.path}"))
     branches = [
         f"SELECT {columns} FROM read_parquet([{', '.join(paths)}], hive_partitioning = false){within(snapshot.bounds, bucket)}"
         for bucket, paths in sorted(by_bucket.items(), key=lambda pair: pair[0] or "")
