@@ -331,6 +331,28 @@ def test_sql_reads_standard_input(run: Run, landed: None) -> None:
     assert run("sql", "-", stdin="SELECT 42 AS answer -- of all\n").stdout.split() == ["answer", "42"]
 
 
+def test_sql_is_a_script_of_which_the_last_statement_is_shown(run: Run, landed: None) -> None:
+    script = "SET threads = 1; SELECT 'é;1' AS \"ü\"; -- the end;"
+
+    assert run("sql", script).stdout.split() == ["ü", "é;1"]
+    assert json.loads(run("sql", script, "--json").stdout) == [{"ü": "é;1"}]
+    assert run("sql", "-", stdin=" -- nothing;").exit_code == 2
+    assert run("sql", "CREATE TEMP TABLE mine (a INTEGER)").exit_code == 0
+
+
+@pytest.mark.parametrize("how", [(), ("--json",)], ids=["table", "json"])
+def test_ctrl_c_ends_a_long_query(landed: None, how: tuple[str, ...]) -> None:
+    endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
+    with subprocess.Popen(command("sql", endless, *how), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        process.send_signal(signal.SIGINT)
+        out, told = process.communicate(timeout=20)
+
+    assert (process.returncode, out) == (130, "")
+    assert told == "workbench: stopped; what is committed is kept\n"
+
+
 def test_sql_gives_csv_json_and_parquet(run: Run, landed: None, tmp_path: Path) -> None:
     query = "SELECT ticker, date, close FROM stock_day WHERE date = '2024-03-08' ORDER BY ticker"
     run("sql", query, "--output", tmp_path / "rows.parquet")
@@ -444,14 +466,15 @@ def test_help_and_version_need_nothing_heavy() -> None:
 
 def test_every_command_and_option_says_what_it_is_for() -> None:
     for name, one in main.commands.items():
-        assert one.help, name
+        assert (one.help or "").strip(), name
         options = [param for param in one.params if isinstance(param, click.Option)]
         assert not [option.name for option in options if not option.help and option.name != "format_"], name
 
 
 def test_data_stands_before_or_after_the_command_and_is_told_from_here(run: Run, files: Path, tmp_path: Path) -> None:
-    os.chdir(tmp_path)
+    (tmp_path / "project" / "deep").mkdir()
+    os.chdir(tmp_path / "project" / "deep")
     run("refresh", "--source", f"folder:{files}", "--data", "elsewhere")
 
-    assert (tmp_path / "elsewhere" / "lake").is_dir()
+    assert (tmp_path / "project" / "deep" / "elsewhere" / "lake").is_dir()
     assert run("--data", "elsewhere", "status").stdout == run("status", "--data", "elsewhere").stdout

@@ -306,15 +306,14 @@ def sql(ctx: click.Context, query: str | None, format_: str | None, output: Path
             emit(declarations(bench.lake, bench.snapshots()), output)
             return
         text = sys.stdin.read() if query == "-" else str(query)
-        text = text.strip().rstrip(";").strip()
-        if not text:
+        from workbench.query.export import copy, parted, replacing
+
+        if not parted(text)[1]:
             raise click.UsageError("the query is empty")
         chosen = format_ or ("json" if json_ else ending(output))
         if chosen == "table":
             emit_table(bench, text, output)
         elif output:
-            from workbench.query.export import copy, replacing
-
             with replacing(output) as draft:
                 copy(bench.con, text, draft, chosen)
         else:
@@ -338,24 +337,17 @@ def emit(text: str, output: Path | None) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def emit_table(bench: "Workbench", query: str, output: Path | None) -> None:
-    """Print the first rows of a query's result, and how many more there are."""
-    from workbench.query.catalog import query_error
+def emit_table(bench: "Workbench", script: str, output: Path | None) -> None:
+    """Print the first rows of a script's result, and how many more there are."""
+    from workbench.query.export import first_rows
 
-    relation = bench.sql(query)
-    if relation is None:
+    columns, rows, count = first_rows(bench.con, script, SHOWN_ROWS)
+    if not columns:
         click.echo("done", err=True)
         return
-    import duckdb
-
-    try:
-        rows = relation.limit(SHOWN_ROWS + 1).fetchall()
-        count = len(rows) if len(rows) <= SHOWN_ROWS else relation.aggregate("count(*)").fetchall()[0][0]
-    except duckdb.Error as fault:
-        raise query_error(fault) from fault
     shown = console()
     with shown.capture() as captured:
-        shown.print(grid(relation.columns, rows[:SHOWN_ROWS]))
+        shown.print(grid(columns, rows))
     emit(captured.get(), output)
     more = f", the first {SHOWN_ROWS} shown: --format csv gives all" * (count > SHOWN_ROWS)
     click.echo(f"{count:,} row{'s' * (count != 1)}{more}", err=True)

@@ -1,11 +1,12 @@
-"""Rows as plain files, for any other tool: Parquet, CSV, JSON and Arrow. A file, or a folder, appears when it is complete."""
+"""Rows handed out: the first of them to a screen, or all as plain files for any other tool. A file appears when it is complete."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import duckdb
@@ -15,6 +16,8 @@ from workbench.lake.store import Lake, Snapshot
 from workbench.query.catalog import literal, query_error, view
 from workbench.query.report import Report, sized
 from workbench.tables import TABLES, Table, find, quote
+
+T = TypeVar("T")
 
 COPY = {
     "csv": "FORMAT csv, HEADER true",
@@ -52,7 +55,7 @@ def export(
     free(dest, lake.root / "lake", overwrite=overwrite)
     with replacing(dest) as draft:
         if format == "arrow":
-            count = write_arrow(con, query, draft, by)
+            count = interruptible(con, lambda: write_arrow(con, query, draft, by))
         else:
             count = copy(con, query, draft, format, f", PARTITION_BY ({', '.join(map(quote, by))})" if by else "")
         if by:
@@ -84,14 +87,62 @@ def free(dest: Path, lake: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{dest} holds {foreign[0]}, which no export made; nothing was exported. Name another folder.")
 
 
-def copy(con: duckdb.DuckDBPyConnection, query: str, target: Path, format: str, options: str = "") -> int:
-    """Write a query's rows through DuckDB; gives their number. Raises `QueryError`."""
-    statement = f"COPY (\n{query}\n) TO {literal(str(target))} ({COPY[format]}{options})"
-    try:
-        [(count,)] = con.execute(statement).fetchall()
-    except duckdb.Error as fault:
-        raise query_error(fault) from fault
-    return int(count)
+def parted(script: str) -> tuple[str, str]:
+    """The last statement of a script, without what ends it, and what stands before it."""
+    # DuckDB counts bytes, and knows a semicolon in a text from one that ends a statement.
+    raw = script.encode()
+    tokens = duckdb.tokenize(script)
+    while tokens and (raw[tokens[-1][0] :].startswith(b";") or tokens[-1][1] == duckdb.token_type.comment):
+        raw = raw[: tokens.pop()[0]]
+    ends = [at for at, _ in tokens if raw[at : at + 1] == b";"]
+    cut = ends[-1] + 1 if ends else 0
+    return raw[:cut].decode(), raw[cut:].decode().strip() if tokens else ""
+
+
+def interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+    """Work on a connection so that Ctrl-C ends it; some of DuckDB's calls do not hear it on the main thread (2.0.0).
+
+    Raises `QueryError`.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        future = beside.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            con.interrupt()
+            raise
+        except duckdb.Error as fault:
+            raise query_error(fault) from fault
+
+
+def first_rows(con: duckdb.DuckDBPyConnection, script: str, count: int) -> tuple[list[str], list[tuple[Any, ...]], int]:
+    """Run a script; gives the columns of its last statement's result, its first rows, and how many there are."""
+    before, last = parted(script)
+
+    def ask() -> tuple[list[str], list[tuple[Any, ...]], int]:
+        if before:
+            con.execute(before)
+        relation = con.sql(last)
+        if relation is None:
+            return [], [], 0
+        rows = relation.limit(count + 1).fetchall()
+        total = len(rows) if len(rows) <= count else relation.aggregate("count(*)").fetchall()[0][0]
+        return relation.columns, rows[:count], total
+
+    return interruptible(con, ask)
+
+
+def copy(con: duckdb.DuckDBPyConnection, script: str, target: Path, format: str, options: str = "") -> int:
+    """Write the rows of a script's last statement through DuckDB; gives their number. Raises `QueryError`."""
+    before, last = parted(script)
+
+    def write() -> int:
+        if before:
+            con.execute(before)
+        [(count,)] = con.execute(f"COPY (\n{last}\n) TO {literal(str(target))} ({COPY[format]}{options})").fetchall()
+        return int(count)
+
+    return interruptible(con, write)
 
 
 def write_arrow(con: duckdb.DuckDBPyConnection, query: str, draft: Path, by: Sequence[str]) -> int:
