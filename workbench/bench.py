@@ -94,6 +94,14 @@ class Workbench:
         """Every session of a table, landed, missing, refused or not yet due. Raises `UnknownName` or `BadRange`."""
         return reports.coverage(self.lake, self.snapshots()[find(table).name], table, as_date(start), as_date(end))
 
+    def tickers(self, symbols: Sequence[str], tables: Sequence[str] | None = None) -> Report:
+        """What the lake holds of some tickers, a row for each and each table; one without any is named in `notes`, with the nearest.
+
+        Raises `UnknownName` for a table that is not declared.
+        """
+        wanted = [find(name).name for name in tables] if tables else list(TABLES)
+        return reports.tickers(self.sql, [name for name in wanted if self.snapshots()[name].files], list(dict.fromkeys(symbols)))
+
     # ------------------------------------------------------------------ fill
 
     def plan(
@@ -139,7 +147,7 @@ class Workbench:
         steps = refresh.plan(self.lake, origin, datasets, first, last, days, again=again)
         if symbols:
             steps.notes.append(f"Flat files land whole: all tickers are refreshed, not only {', '.join(symbols)}.")
-        return refresh.Refresh(self.lake, origin, steps, executor)
+        return refresh.Refresh(self.lake, origin, steps, executor, self.settings.scratch / "fetch")
 
 
 def open(data: str | Path | Settings | None = None, as_of: str | datetime | None = None, **settings: Any) -> Workbench:

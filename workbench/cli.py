@@ -152,6 +152,9 @@ def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None
             except KeyboardInterrupt:
                 say.stopped(kept(run), len(run.plan.to_fetch))
                 ctx.exit(STOPPED)
+        wanted, datasets = names(symbols), asked(chosen)["datasets"]
+        if wanted and bench.lake.exists:
+            summary.facts["tickers"] = bench.tickers(wanted, datasets)
     say.end(summary)
     if json_:
         click.echo(summary.to_json())

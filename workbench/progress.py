@@ -164,6 +164,9 @@ def note(notes: Sequence[str], *, quiet: bool = False) -> None:
 def conclude(summary: "Summary") -> None:
     """Show what a refresh did, and what is wrong."""
     console().print(summary)
+    if found := summary.facts.get("tickers"):
+        console().print(found)
+        note(found.facts["notes"])
     for line in summary.problems[:SHOWN_PROBLEMS]:
         click.echo(line)
     more = len(summary.problems) - SHOWN_PROBLEMS

@@ -196,8 +196,9 @@ class Refresh:
     What is committed stays committed, wherever it stops. Running it again takes up what is left.
     """
 
-    def __init__(self, lake: Lake, source: Source, steps: Plan, executor: Executor | None = None):
+    def __init__(self, lake: Lake, source: Source, steps: Plan, executor: Executor | None = None, downloads: Path | None = None):
         self.lake, self.source, self.plan, self.executor = lake, source, steps, executor
+        self.downloads = downloads or lake.root / "tmp" / "fetch"
         self._landers = threading.BoundedSemaphore(LANDERS)
         self._stopping = threading.Event()
         self._bounds_lock = threading.Lock()
@@ -271,7 +272,7 @@ class Refresh:
         try:
             if self._stopping.is_set():
                 return Done(step, "failed", reason="stopped before it began")
-            fetched = self.source.fetch(step.file, self.lake.root / "tmp" / "fetch")
+            fetched = self.source.fetch(step.file, self.downloads)
             transferred = fetched.transferred
             try:
                 with self._landers:

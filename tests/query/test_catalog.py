@@ -187,3 +187,14 @@ def test_the_views_work_in_any_duckdb(bench: Workbench) -> None:
     assert con.execute("SELECT count(*) FROM stock_day").fetchall() == [(2,)]
     [(comment,)] = con.execute("SELECT comment FROM duckdb_views() WHERE view_name = 'stock_day'").fetchall()
     assert comment == STOCK_DAY.doc
+
+
+def test_tickers_are_found_or_named_with_the_nearest(bench: Workbench) -> None:
+    found = bench.tickers(["AAA", "aaa", "AAB", "XYZ"])
+
+    assert [(row["ticker"], row["table"], row["rows"]) for row in found] == [("AAA", "stock_day", 1), ("AAA", "stock_minute", 10)]
+    assert found.facts["notes"][0] == "aaa has no rows in stock_day or stock_minute; did you mean AAA?"
+    assert "did you mean AAA" in found.facts["notes"][1]
+    assert found.facts["notes"][2] == "XYZ has no rows in stock_day or stock_minute"
+    with pytest.raises(UnknownName):
+        bench.tickers(["AAA"], ["stock_dya"])

@@ -43,7 +43,7 @@ class Report(Sequence[dict[str, Any]]):
 
     def to_json(self) -> str:
         """Title, facts and rows as JSON; dates in ISO form."""
-        return json.dumps({"title": self.title, **self.facts, "rows": self.rows}, default=str, indent=1)
+        return json.dumps({"title": self.title, **self.facts, "rows": self.rows}, default=plain, indent=1)
 
     def pl(self) -> "pl.DataFrame":
         """The rows as a polars frame."""
@@ -102,6 +102,11 @@ class Report(Sequence[dict[str, Any]]):
         body = "".join("<tr>" + "".join(cell(row[name]) for name in self.columns) + "</tr>" for row in self.rows[:SHOWN])
         more = f"<p>… and {len(self.rows) - SHOWN} more</p>" * (len(self.rows) > SHOWN)
         return f'<p>{escape(self.title)}</p><table style="margin:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}'
+
+
+def plain(value: Any) -> Any:
+    """What JSON has no word for: a report within a report, and times in ISO form."""
+    return {"title": value.title, **value.facts, "rows": value.rows} if isinstance(value, Report) else str(value)
 
 
 def cell(value: Any) -> str:

@@ -1,7 +1,9 @@
 """What the lake holds: status of every table, coverage of one, session by session."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from difflib import get_close_matches
+from typing import Any
 
 from workbench import sessions
 from workbench.errors import BadRange
@@ -9,7 +11,7 @@ from workbench.lake import quarantine
 from workbench.lake.quarantine import Refusal
 from workbench.lake.store import Lake, Landing, Snapshot
 from workbench.query.report import Report, sized
-from workbench.tables import TABLES, find
+from workbench.tables import TABLES, find, quote
 
 
 def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
@@ -81,6 +83,29 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
     landed_days = sum(row["state"] in ("landed", "landed in part") for row in rows)
     title = f"{name}: {landed_days} of {len(rows)} sessions from {first} to {last} landed"
     return Report(title, rows, ("landed_at", "source"), root=str(lake.root), table=name)
+
+
+def tickers(ask: Callable[..., Any], tables: Sequence[str], symbols: Sequence[str]) -> Report:
+    """Rows, first and last session of each ticker in each table that holds some."""
+    rows = []
+    for table in tables:
+        query = (
+            f"SELECT ticker, count(*), min(date), max(date) FROM {quote(table)} WHERE ticker IN (SELECT unnest($symbols)) GROUP BY ticker"
+        )
+        found = {ticker: held for ticker, *held in ask(query, symbols=list(symbols)).fetchall()}
+        rows += [dict(zip(("ticker", "table", "rows", "first", "last"), (s, table, *found[s]), strict=True)) for s in symbols if s in found]
+    absent = [symbol for symbol in symbols if symbol not in {row["ticker"] for row in rows}]
+    notes = [f"{symbol} has no rows in {' or '.join(tables) or 'this lake'}{near(ask, tables, symbol)}" for symbol in absent]
+    return Report(f"{len(symbols) - len(absent)} of {len(symbols)} tickers have rows", rows, notes=notes)
+
+
+def near(ask: Callable[..., Any], tables: Sequence[str], symbol: str) -> str:
+    """The tickers of the first table that are written most alike; case matters, so another case is the nearest."""
+    if not tables:
+        return ""
+    known = [ticker for (ticker,) in ask(f"SELECT DISTINCT ticker FROM {quote(tables[0])}").fetchall()]
+    alike = [one for one in known if one.lower() == symbol.lower()] or get_close_matches(symbol, known, n=3)
+    return f"; did you mean {' or '.join(alike)}?" if alike else ""
 
 
 def state(landed: list[Landing], refused: list[Refusal], missing: int, *, is_due: bool) -> str:
