@@ -197,6 +197,16 @@ def test_the_known_wrong_day_is_mended_and_said(bench: Workbench, vendor: Path) 
     assert "2019-08-13" in bench.lake["stock_day"].landings()[STOCK_DAY.key_of(STOCK_DAY.feeds[0], monday)].notes[0]
 
 
+def test_a_known_wrong_day_with_a_faulty_row_is_mended_all_the_same(bench: Workbench, vendor: Path) -> None:
+    from datetime import date
+
+    put(vendor, STOCK_DAY, date(2019, 8, 12), text([bar("AAA", date(2019, 8, 13)), bar("BAD", date(2019, 8, 13), close="x")]))
+
+    refresh(bench, vendor)
+
+    assert rows(bench, "SELECT ticker, window_start FROM stock_day") == [("AAA", 1_565_582_400_000_000_000)]
+
+
 def test_sizes_known_to_be_wrong_are_refused_while_they_are(bench: Workbench, vendor: Path) -> None:
     from datetime import date
 
@@ -346,6 +356,19 @@ def test_ticks_are_routed_to_ticker_ranges_that_hold_every_ticker(bench: Workben
     assert counts == dict.fromkeys(tickers, 20) | dict.fromkeys(("A", "AXA", "ZZZ", "a"), 3)
     for ticker in counts:
         assert rows(bench, f"SELECT count(*) FROM stock_trades WHERE ticker = '{ticker}'") == [(counts[ticker],)]
+
+
+def test_a_faulty_row_among_ticks_leaves_nothing_of_the_first_try(bench: Workbench, vendor: Path) -> None:
+    tickers = [f"{a}{b}" for a in "ABCDEFGH" for b in "XYZ"]
+    put(vendor, STOCK_TRADES, THU, text([trade(t, THU, n) for t in tickers for n in range(20)], TRADE))
+    lines = [trade(t, FRI, n) for t in tickers for n in range(400)]
+    put(vendor, STOCK_TRADES, FRI, text([*lines, trade("ZZZ", FRI, 1, price="x")], TRADE))
+
+    summary = refresh(bench, vendor)
+
+    assert summary.exit_status == 0
+    assert rows(bench, f"SELECT count(*), count(DISTINCT ticker) FROM stock_trades WHERE date = '{FRI}'") == [(len(lines), 24)]
+    assert bench.lake["stock_trades"].landings()[STOCK_TRADES.key_of(STOCK_TRADES.feeds[0], FRI)].quarantined == 1
 
 
 def test_one_ticker_reads_one_range(bench: Workbench, vendor: Path) -> None:

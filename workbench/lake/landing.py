@@ -150,15 +150,16 @@ def write_checked(draft: Draft) -> None:
     """Write the file's good rows. The fast way first; what it cannot vouch for goes the slow way, row by row."""
     import polars as pl
 
+    rows = scan(draft)
     try:
-        write(draft, scan(draft))
+        write(draft, rows)
     except (pl.exceptions.PolarsError, OSError) as fault:
         if full_disk(fault):
             raise
         checks.check_gzip(draft.job.path, draft.job.file.key)
         separate(draft)
     else:
-        check_session(draft)
+        check_session(draft, rows)
         if checks.suspects(draft.parts.values(), draft.table):
             separate(draft)
     if not any(footer.rows for footer in draft.parts.values()) and not draft.refused:
@@ -169,7 +170,8 @@ def write(draft: Draft, rows: "pl.LazyFrame") -> None:
     """Stream rows into Parquet: one file, or one for each ticker range that has rows."""
     import polars as pl
 
-    for part in draft.parts:
+    # A write that failed midway leaves pieces that a second one may not overwrite.
+    for part in draft.folder.rglob("*.parquet"):
         part.unlink()
     rows = with_base_columns(draft, rows)
     if draft.table.routed:
@@ -208,13 +210,13 @@ def with_base_columns(draft: Draft, rows: "pl.LazyFrame") -> "pl.LazyFrame":
 # ---------------------------------------------------------------------- mending
 
 
-def check_session(draft: Draft) -> None:
-    """Raise `WrongSession` unless every stamp is the session's own; mend what the errata know how to mend."""
+def check_session(draft: Draft, rows: "pl.LazyFrame") -> None:
+    """Raise `WrongSession` unless every stamp is the session's own; write the rows anew if the errata know how to mend them."""
     erratum = checks.check_session(draft.parts.values(), draft.table, draft.day, draft.job.file.key)
     if erratum:
         draft.restamp = True
         draft.notes.append(f"restamped from {erratum.wrong}: {erratum.symptom} ({erratum.source})")
-        write(draft, scan(draft))
+        write(draft, rows)
 
 
 def separate(draft: Draft) -> None:
@@ -222,7 +224,7 @@ def separate(draft: Draft) -> None:
     rows, refused = faults.separate(scan_text(draft), draft.table, draft.header, draft.job.file.key)
     draft.refused = [refused] if len(refused) else []
     write(draft, rows)
-    check_session(draft)
+    check_session(draft, rows)
 
 
 def scan_text(draft: Draft) -> "pl.LazyFrame":
