@@ -63,7 +63,8 @@ def test_a_broken_settings_file_says_where(project: Path) -> None:
     ("variable", "value", "hint"),
     [
         ("WORKBENCH_THREADS", "many", "whole number"),
-        ("WORKBENCH_THREADS", "0", "at least one"),
+        ("WORKBENCH_THREADS", "0", "1 to 1024"),
+        ("WORKBENCH_THREADS", "1000000", "1 to 1024"),
         ("WORKBENCH_YAHOO", "perhaps", "true or false"),
         ("WORKBENCH_TIMEZONE", "New_York", "America/New_York"),
     ],

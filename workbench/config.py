@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from workbench.errors import BadSetting, NoSource, UnknownName
 
 MARKERS = ("workbench.toml", "pyproject.toml")
+MOST_THREADS = 1024  # DuckDB starts as many as it is told, until the machine stands still
 YES, NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 SOURCES = ("polygon_s3", "polygon_api", "yahoo", "sample", "folder:PATH")
 
@@ -90,8 +91,8 @@ class Settings:
             ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError) as fault:
             raise self.bad("timezone", "no time zone of that name is known; try America/New_York or UTC") from fault
-        if self.threads < 1:
-            raise self.bad("threads", "at least one is needed")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise self.bad("threads", f"DuckDB works with 1 to {MOST_THREADS}; take about as many as there are cores")
         if self.source and self.source not in SOURCES and not self.source.startswith("folder:"):
             raise UnknownName("source", self.source, SOURCES)
         return self
