@@ -478,3 +478,30 @@ def test_data_stands_before_or_after_the_command_and_is_told_from_here(run: Run,
 
     assert (tmp_path / "project" / "deep" / "elsewhere" / "lake").is_dir()
     assert run("--data", "elsewhere", "status").stdout == run("status", "--data", "elsewhere").stdout
+
+
+def test_nothing_but_a_file_is_replaced_by_what_is_written(run: Run, landed: None, tmp_path: Path) -> None:
+    pipe, link, real = tmp_path / "pipe", tmp_path / "link.csv", tmp_path / "real.csv"
+    os.mkfifo(pipe)
+    real.write_text("old")
+    link.symlink_to(real)
+
+    refused(run("export", "stock_day", pipe, "--format", "csv"), 2, "neither a file nor a folder")
+    refused(run("sql", "SELECT 1", "--format", "csv", "--output", pipe), 2, "neither a file nor a folder")
+    assert run("export", "stock_day", link, "--format", "csv", "--overwrite").exit_code == 0
+
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert real.read_text().startswith("ticker,")
+
+
+def test_a_lost_file_of_the_lake_is_no_fault_of_the_workbench(run: Run, landed: None) -> None:
+    next(Path("data/lake/main/stock_minute").rglob("*.parquet")).unlink()
+    told = run("sql", "SELECT * FROM stock_minute")
+    assert told.exit_code == 1
+    assert "please report" not in told.stderr
+    assert "workbench refresh" in told.stderr
+
+
+def test_json_and_jsonl_do_not_go_together(run: Run, files: Path) -> None:
+    assert run("refresh", "--source", f"folder:{files}", "--json", "--jsonl").exit_code == 2

@@ -65,7 +65,13 @@ def test_a_broken_settings_file_says_where(project: Path) -> None:
         ("WORKBENCH_THREADS", "many", "whole number"),
         ("WORKBENCH_THREADS", "0", "1 to 1024"),
         ("WORKBENCH_THREADS", "1000000", "1 to 1024"),
+        ("WORKBENCH_THREADS", "--5", "whole number"),
+        ("WORKBENCH_THREADS", "²", "whole number"),
+        ("WORKBENCH_MEMORY_LIMIT", "abc", "75% or 8GB"),
+        ("WORKBENCH_MEMORY_LIMIT", "0%", "75% or 8GB"),
+        ("WORKBENCH_MEMORY_LIMIT", "nan%", "75% or 8GB"),
         ("WORKBENCH_YAHOO", "perhaps", "true or false"),
+        ("WORKBENCH_TIMEZONE", "localtime", "America/New_York"),
         ("WORKBENCH_TIMEZONE", "New_York", "America/New_York"),
     ],
 )
@@ -111,3 +117,14 @@ def test_a_folder_source_is_told_from_where_it_was_named(project: Path, monkeypa
     monkeypatch.chdir(project / "notebooks")
     assert Settings.load({}).folder == project / "flat"
     assert Settings.load({}).with_source("folder:flat").folder == project / "notebooks" / "flat"
+
+
+@pytest.mark.parametrize("root", ["a%20b", "[d]", "what?", "a*", "two\nlines"])
+def test_a_root_that_engines_would_read_as_a_pattern_is_refused(project: Path, root: str) -> None:
+    with pytest.raises(BadSetting, match="take another folder"):
+        _ = Settings.load({}, project, data=root).root
+
+
+@pytest.mark.parametrize("limit", ["50%", "100%", "12.5%", "8GB", "512MiB", "1.5 TB"])
+def test_a_memory_limit_is_a_share_or_a_size(project: Path, limit: str) -> None:
+    assert Settings.load({"WORKBENCH_MEMORY_LIMIT": limit}, project).memory_limit == limit

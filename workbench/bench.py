@@ -1,5 +1,8 @@
 """The workbench: settings, lake and one DuckDB session, handed to everything else."""
 
+import os
+import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -35,6 +38,7 @@ class Workbench:
         self.lake = Lake(settings.root)
         self._fixed = past(self.lake, as_of) if as_of else None
         self._catalog: Catalog | None = None
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Workbench on {self.lake.root}>"
@@ -54,11 +58,12 @@ class Workbench:
     @property
     def catalog(self) -> "Catalog":
         """The DuckDB session, made when it is first needed."""
-        if self._catalog is None:
-            from workbench.query.catalog import Catalog
+        with self._lock:
+            if self._catalog is None:
+                from workbench.query.catalog import Catalog
 
-            self._catalog = Catalog(self.settings, self.lake, self._fixed)
-        return self._catalog
+                self._catalog = Catalog(self.settings, self.lake, self._fixed)
+            return self._catalog
 
     # ------------------------------------------------------------------ ask
 
@@ -187,7 +192,8 @@ def source_of(settings: Settings) -> "Source":
     if kind == "sample":
         from workbench.sources.sample import Sample
 
-        return Sample(settings.scratch / "sample")
+        # Not under the root: planning must not make one.
+        return Sample(Path(tempfile.gettempdir()) / f"workbench-sample-{os.getuid()}")
     raise UsageError(f"{kind} gives no flat files and is not supported yet; nothing was done. Use polygon_s3, folder:PATH or sample.")
 
 

@@ -15,7 +15,7 @@ import click
 
 from workbench import __version__
 from workbench.errors import NoSource, UsageError, WorkbenchError
-from workbench.progress import STOPPED, Lines, conclude, console, grid, kept, note, progress, show, stoppable
+from workbench.progress import STOPPED, Lines, conclude, console, grid, kept, note, progress, refusal, show, stoppable
 
 if TYPE_CHECKING:
     from workbench.bench import Workbench
@@ -51,6 +51,8 @@ class Commands(click.Group):
         except WorkbenchError as fault:
             leave(ctx, str(fault), FAILED)
         except Exception as fault:
+            if refused := refusal(fault):
+                leave(ctx, refused, FAILED)
             what = " ".join(f"{type(fault).__name__}: {fault}".split())
             leave(ctx, f"unexpected {what}. This is a fault of the workbench: please report it with what --debug shows", FAILED)
 
@@ -140,6 +142,8 @@ def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None
     Ctrl-C stops it and keeps what is committed; the same command takes up what is left. Exit status 3: a due session is missing or
     was refused.
     """
+    if json_ and jsonl:
+        raise click.UsageError("--json and --jsonl were both given; give one of them")
     with closing_bench(ctx) as bench, stoppable():
         run = bench.refresh(symbols=names(symbols), **asked(chosen))
         with closing(run.source):

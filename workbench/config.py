@@ -5,6 +5,7 @@ follow from the field.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -88,11 +89,14 @@ class Settings:
 
     def _checked(self) -> Self:
         try:
-            ZoneInfo(self.timezone)
+            # The machine's own zone has this name for Python and none for DuckDB.
+            ZoneInfo(self.timezone if self.timezone != "localtime" else "")
         except (KeyError, ValueError, OSError) as fault:
             raise self.bad("timezone", "no time zone of that name is known; try America/New_York or UTC") from fault
         if not 1 <= self.threads <= MOST_THREADS:
             raise self.bad("threads", f"DuckDB works with 1 to {MOST_THREADS}; take about as many as there are cores")
+        if not re.fullmatch(r"(?:100|[1-9]\d?)(?:\.\d+)?%|\d+(?:\.\d+)? ?(?:[KMGT]i?)?B", self.memory_limit, re.IGNORECASE):
+            raise self.bad("memory_limit", "it must be like 75% or 8GB")
         if self.source and self.source not in SOURCES and not self.source.startswith("folder:"):
             raise UnknownName("source", self.source, SOURCES)
         return self
@@ -113,7 +117,10 @@ class Settings:
         """The lake's root, absolute; a relative one is told from the project's folder, never from a notebook's."""
         if "://" in self.data:
             raise self.bad("data", "a lake on object storage is not supported yet; give a folder")
-        return (self.project / Path(self.data).expanduser()).resolve()
+        root = (self.project / Path(self.data).expanduser()).resolve()
+        if odd := sorted({c for c in str(root) if c in "%*?[]" or not c.isprintable()}):
+            raise self.bad("data", f"{' '.join(map(repr, odd))} in a path means something else to the engines; take another folder")
+        return root
 
     @property
     def scratch(self) -> Path:
@@ -196,7 +203,7 @@ def converted(name: str, default: Any, value: Any, origin: str) -> Any:
             raise BadSetting(f"{name} is {text!r} ({origin}), but it must be true or false; nothing was done.")
         return text.lower() in YES
     if isinstance(default, int):
-        if not text.lstrip("-").isdigit():
+        if not re.fullmatch(r"-?[0-9]{1,9}", text):
             raise BadSetting(f"{name} is {text!r} ({origin}), but it must be a whole number; nothing was done.")
         return int(text)
     return text

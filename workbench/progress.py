@@ -155,6 +155,19 @@ def console(*, err: bool = False) -> "Console":
     return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
 
 
+def refusal(fault: Exception) -> str:
+    """What DuckDB, the disk or a closed pipe says for itself; nothing for what nobody expected."""
+    import duckdb
+
+    if isinstance(fault, duckdb.IOException | duckdb.InvalidInputException) and ".parquet" in str(fault):
+        return f"a file of the lake cannot be read ({str(fault).splitlines()[0]}); nothing was changed. `workbench refresh` fetches lost files anew"
+    if isinstance(fault, duckdb.Error):
+        return " ".join(str(fault).split())
+    if isinstance(fault, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError) and fault.filename:
+        return f"{fault.filename} cannot be used ({fault.strerror}); nothing was changed"
+    return ""
+
+
 def note(notes: Sequence[str], *, quiet: bool = False) -> None:
     """Say what is to be known before a run; on standard error where standard output is for a machine."""
     for line in notes:

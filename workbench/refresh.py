@@ -6,16 +6,16 @@ files side by side; only the driver, here, commits, in batches.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from workbench import sessions
-from workbench.errors import BadKeys, BadRange, SourceError, UsageError, WorkbenchError
-from workbench.lake.landing import Job, land_or_refuse
+from workbench.errors import BadKeys, BadRange, LandingError, SourceError, UsageError
+from workbench.lake.landing import Job, land_or_refuse, sweep
 from workbench.lake.quarantine import Refusal, refusals
 from workbench.lake.routing import ranges
 from workbench.lake.store import Lake, Landed, Landing
@@ -29,7 +29,7 @@ FETCHERS = 8
 LANDERS = 2
 BATCH_FILES, BATCH_SECONDS = 64, 0.5
 
-Action = Literal["land", "replace", "refused", "missing"]
+Action = Literal["land", "replace", "mend", "refused", "missing"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Plan(list[Step]):
     @property
     def to_fetch(self) -> list[Step]:
         """The steps that transfer and land a file."""
-        return [step for step in self if step.file and step.action in ("land", "replace")]
+        return [step for step in self if step.file and step.action in ("land", "replace", "mend")]
 
     @property
     def report(self) -> Report:
@@ -99,9 +99,13 @@ def decide(
     refused: Iterable[Refusal],
     expected: Iterable[date],
     *,
+    lost: Set[str] = frozenset(),
     again: bool = False,
 ) -> list[Step]:
-    """What to do about one table, oldest session first; `expected` are the sessions whose files must exist. Touches nothing."""
+    """What to do about one table, oldest session first. Touches nothing.
+
+    `expected` are the sessions whose files must exist, `lost` the Parquet files that the lake lists and its disk lacks.
+    """
     turned_away = {(one.key, one.etag): one for one in refused if one.whole}
     files = {file.key: file for file in listed}
     steps = []
@@ -109,6 +113,8 @@ def decide(
         held, day = landed.get(key), file.place[2]
         before = turned_away.get((key, file.etag))
         if held and file.etag in (held.etag, *held.aliases):
+            if not lost.isdisjoint(held.files):
+                steps.append(Step(table.name, day, "mend", "its Parquet file is gone from the disk", key, file.size, file, held))
             continue
         if before and not again:
             steps.append(Step(table.name, day, "refused", f"in quarantine since {before.at[:10]}: {before.reason}", key, file.size))
@@ -155,7 +161,7 @@ def plan(
             listed = [file for files in pool.map(lambda feed: source.list(feed, first, last), table.feeds) for file in files]  # noqa: B023
             expected = [] if whole else sessions.between(table, first, min(last, sessions.last_due()))
             stands = refusals(lake.root, table.name)
-            steps += decide(table, listed, lake[table.name].landings(), stands, expected, again=again)
+            steps += decide(table, listed, lake[table.name].landings(), stands, expected, lost=lake[table.name].lost(), again=again)
     return Plan(steps, source.name, notes)
 
 
@@ -226,6 +232,7 @@ class Refresh:
         if todo:
             guard(self.lake, self.source.name)
             self.lake.make()
+            sweep(self.lake.root)
             yield from self._run(todo)
 
     def _run(self, todo: list[Step]) -> Iterator[Done]:
@@ -276,9 +283,7 @@ class Refresh:
             transferred = fetched.transferred
             try:
                 with self._landers:
-                    bounds = self._bounds(step, fetched.path)
-                    job = Job(fetched.path, step.file, self.source.name, self.lake.root, bounds, step.held)
-                    made = self.executor.submit(land_or_refuse, job).result() if self.executor else land_or_refuse(job)
+                    made = self._land(step, fetched.path)
             finally:
                 if not fetched.lent:
                     fetched.path.unlink(missing_ok=True)
@@ -290,21 +295,33 @@ class Refresh:
             return Done(step, "quarantined", transferred=transferred, seconds=time.monotonic() - began, reason=made.reason)
         return step, made, transferred, time.monotonic() - began
 
-    def _bounds(self, step: Step, path: Path) -> tuple[str, ...]:
-        """The table's ticker ranges; the first file of ticks that lands decides them, once and for all."""
-        table = find(step.table)
-        if not table.routed:
-            return ()
+    def _land(self, step: Step, path: Path) -> Landed | Refusal:
+        """Land a fetched file. The first file of ticks that lands decides the table's ticker ranges, once and for all."""
+        assert step.file
+        table = self.lake[step.table]
+        job = Job(path, step.file, self.source.name, self.lake.root, table.snapshot().bounds, step.held, step.action == "mend")
+        if not table.table.routed or job.bounds is not None:
+            return self._work(job)
         with self._bounds_lock:
-            held = self.lake[table.name].snapshot().bounds
-            if held or self.lake[table.name].snapshot().files:
-                return held
-            try:
-                found = ranges(path, table, step.key)
-            except WorkbenchError:
-                # Landing finds the same fault and says what is wrong with the file.
-                return ()
-            return self.lake[table.name].set_bounds(found)
+            decided = table.snapshot().bounds
+            if decided is None:
+                try:
+                    found = ranges(path, table.table, step.key)
+                except LandingError:
+                    # Landing finds the same fault and says what is wrong with the file; the next file decides.
+                    found = ()
+                made = self._work(replace(job, bounds=found))
+                if isinstance(made, Refusal):
+                    return made
+                decided = table.set_bounds(found)
+                if decided == found:
+                    return made
+                # Another process decided otherwise meanwhile.
+                table.discard(made.files)
+        return self._work(replace(job, bounds=decided))
+
+    def _work(self, job: Job) -> Landed | Refusal:
+        return self.executor.submit(land_or_refuse, job).result() if self.executor else land_or_refuse(job)
 
 
 Made = Done | tuple[Step, Landed, int, float]

@@ -123,7 +123,6 @@ SPOILED = {
     "BrokenText": {
         "invalid UTF-8": gzip.compress(text([bar("AAA", FRI)]) + b"\xff\xfe,1,1,1,1,1,1709874000000000000,1\n"),
         "an open quote": gzip.compress(text([bar('"AAA', FRI), bar("BBB", FRI)])),
-        "a NUL in a ticker": gzip.compress(text([bar("A\0A", FRI), bar("BBB", FRI)])),
     },
     "WrongSession": {
         "the next session's stamps": gzip.compress(text([bar("AAA", MON), bar("BBB", MON)])),
@@ -234,6 +233,8 @@ FAULTY_ROWS = {
     "volume below 0": bar("BAD", volume=-0.5),
     "too many fields": bar("BAD") + ",7,8",
     "no volume": "BAD",
+    "NUL byte in ticker": bar("B\0D"),
+    "ticker is no symbol": bar('" DD"'),
 }
 
 
@@ -250,6 +251,37 @@ def test_a_faulty_row_is_set_apart_and_accounted_for(bench: Workbench, vendor: P
     assert pl.read_parquet(refusal.path)["reason"].to_list() == [reason]
     assert summary.exit_status == 0
     assert any("1 rows in quarantine" in problem for problem in summary.problems), "nothing is set apart in silence"
+
+
+@pytest.mark.parametrize("ticker", ['""', '" "', '"A\nB"', "A B", '"\tA"'])
+def test_text_that_is_no_symbol_does_not_land_as_a_ticker(bench: Workbench, vendor: Path, ticker: str) -> None:
+    put(vendor, STOCK_DAY, THU, text([bar("AAA"), bar(ticker), bar("ZZZ")]))
+
+    refresh(bench, vendor)
+
+    assert rows(bench, "SELECT ticker FROM stock_day ORDER BY 1") == [("AAA",), ("ZZZ",)]
+    [landing] = bench.lake["stock_day"].landings().values()
+    assert landing.quarantined == 1
+
+
+def test_a_nul_in_other_text_is_a_faulty_row(bench: Workbench, vendor: Path) -> None:
+    put(vendor, STOCK_TRADES, THU, text([trade("AAA", THU, 1), trade("AAA", THU, 2).replace(",7167522,", ",71\x0067,")], TRADE))
+
+    refresh(bench, vendor)
+
+    [landing] = bench.lake["stock_trades"].landings().values()
+    assert (landing.rows, landing.reasons) == (1, {"NUL byte in id": 1})
+
+
+def test_the_faulty_rows_of_a_refused_file_can_be_looked_at(bench: Workbench, vendor: Path) -> None:
+    put(vendor, STOCK_DAY, THU, text([bar(f"A{n}", close="x" if n % 2 else 1) for n in range(100)]))
+
+    refresh(bench, vendor)
+
+    [refusal] = refusals(bench.lake.root)
+    [kept] = refusal.path.parent.glob("*.rows.parquet")
+    assert kept.name in refusal.reason
+    assert len(pl.read_parquet(kept)) == 50
 
 
 def test_an_empty_line_is_a_row_without_a_ticker(bench: Workbench, vendor: Path) -> None:
@@ -350,7 +382,7 @@ def test_ticks_are_routed_to_ticker_ranges_that_hold_every_ticker(bench: Workben
     refresh(bench, vendor)
 
     shot = bench.lake["stock_trades"].snapshot()
-    assert len(shot.bounds) == 15
+    assert len(shot.bounds or ()) == 15
     assert len({file.bucket for file in shot.files}) == 16
     counts = {ticker: n for ticker, n in rows(bench, "SELECT ticker, count(*) FROM stock_trades GROUP BY ALL")}  # noqa: C416
     assert counts == dict.fromkeys(tickers, 20) | dict.fromkeys(("A", "AXA", "ZZZ", "a"), 3)
@@ -369,6 +401,54 @@ def test_a_faulty_row_among_ticks_leaves_nothing_of_the_first_try(bench: Workben
     assert summary.exit_status == 0
     assert rows(bench, f"SELECT count(*), count(DISTINCT ticker) FROM stock_trades WHERE date = '{FRI}'") == [(len(lines), 24)]
     assert bench.lake["stock_trades"].landings()[STOCK_TRADES.key_of(STOCK_TRADES.feeds[0], FRI)].quarantined == 1
+
+
+def test_ranges_are_decided_once_even_by_a_file_of_one_ticker(bench: Workbench, vendor: Path) -> None:
+    from workbench.sessions import between
+
+    days = between(STOCK_TRADES, THU, THU.replace(day=15))
+    for day in days[:4]:
+        put(vendor, STOCK_TRADES, day, text([trade("ZZZ", day, n) for n in range(5)], TRADE))
+    for day in days[4:]:
+        put(vendor, STOCK_TRADES, day, text([trade(t, day, n) for t in ("AA", "BB", "CC", "DD") for n in range(5)], TRADE))
+
+    assert refresh(bench, vendor).problems == []
+
+    expected = 4 * 5 + (len(days) - 4) * 20
+    assert rows(bench, "SELECT count(*) FROM stock_trades") == [(expected,)]
+    for ticker, count in (("ZZZ", 20), ("AA", 5 * (len(days) - 4)), ("DD", 5 * (len(days) - 4))):
+        assert rows(bench, f"SELECT count(*) FROM stock_trades WHERE ticker = '{ticker}'") == [(count,)]
+
+
+def test_a_refused_file_decides_no_ranges(bench: Workbench, vendor: Path) -> None:
+    put(vendor, STOCK_TRADES, THU, text([trade(t, FRI, 1) for t in ("XA", "XB", "XC")], TRADE))
+    refresh(bench, vendor)
+    assert bench.lake["stock_trades"].snapshot().bounds is None
+
+    put(vendor, STOCK_TRADES, FRI, text([trade(t, FRI, n) for t in ("AA", "BB", "CC") for n in range(9)], TRADE))
+    refresh(bench, vendor)
+
+    assert bench.lake["stock_trades"].snapshot().bounds == ("BB", "CC")
+
+
+def test_rows_routed_to_other_ranges_than_the_tables_are_not_committed(bench: Workbench, vendor: Path) -> None:
+    from dataclasses import replace
+
+    from workbench.errors import BrokenPromise
+    from workbench.lake.landing import Job, land
+    from workbench.sources.folder import Folder
+
+    put(vendor, STOCK_TRADES, THU, text([trade(t, THU, n) for t in ("AA", "BB") for n in range(9)], TRADE))
+    [file] = Folder(vendor).list(STOCK_TRADES.feeds[0], THU, THU)
+    bench.lake.make()
+    table = bench.lake["stock_trades"]
+    table.set_bounds(["BB"])
+    landed = land(Job(vendor / file.key, file, "folder", bench.lake.root, bounds=("AB",)))
+
+    with pytest.raises(BrokenPromise, match="other ticker ranges"):
+        table.commit([landed])
+    assert table.snapshot().files == ()
+    assert table.commit([replace(land(Job(vendor / file.key, file, "folder", bench.lake.root, bounds=("BB",))))]) == ["landed"]
 
 
 def test_one_ticker_reads_one_range(bench: Workbench, vendor: Path) -> None:
@@ -597,6 +677,66 @@ def test_other_readers_of_delta_see_the_same_rows(bench: Workbench, vendor: Path
 
 
 # ---------------------------------------------------------------------- the disk
+
+
+def test_a_parquet_file_that_is_gone_is_fetched_anew(bench: Workbench, vendor: Path) -> None:
+    put(vendor, STOCK_DAY, THU, GOOD)
+    put(vendor, STOCK_DAY, FRI, text([bar("AAA", FRI)]))
+    refresh(bench, vendor)
+    [held] = [one for one in bench.lake["stock_day"].landings().values() if one.session == THU]
+    (bench.lake["stock_day"].folder / held.files[0]).unlink()
+
+    assert [(step.session, step.action) for step in bench.plan(source=f"folder:{vendor}")] == [(THU, "mend")]
+    assert [one.outcome for one in refresh(bench, vendor).done] == ["replaced"]
+    assert rows(bench, "SELECT count(*) FROM stock_day") == [(4,)]
+
+
+@pytest.mark.parametrize("damage", ["emptied", "cut", "first gone"])
+def test_a_damaged_log_is_an_error_and_never_an_empty_table(bench: Workbench, vendor: Path, damage: str) -> None:
+    from workbench.errors import LakeError
+
+    put(vendor, STOCK_DAY, THU, GOOD)
+    refresh(bench, vendor)
+    put(vendor, STOCK_DAY, FRI, text([bar("AAA", FRI)]))
+    refresh(bench, vendor)
+    logs = sorted((bench.lake["stock_day"].folder / "_delta_log").glob("*.json"))
+    if damage == "first gone":
+        logs[0].unlink()
+    else:
+        logs[-1].write_text("" if damage == "emptied" else logs[-1].read_text()[:50])
+
+    fresh = Workbench(bench.settings)
+
+    with pytest.raises(LakeError, match=r"_delta_log.*stock_day.*nothing was changed"):
+        fresh.sql("SELECT count(*) FROM stock_day").fetchall()
+    with pytest.raises(LakeError, match="damaged"):
+        fresh.status()
+
+
+def test_an_unreadable_record_in_quarantine_is_named_and_stops_nothing(bench: Workbench, vendor: Path) -> None:
+    put(vendor, STOCK_DAY, THU, b"", raw=True)
+    put(vendor, STOCK_DAY, FRI, text([bar("AAA", FRI)]))
+    refresh(bench, vendor)
+    [record] = (bench.lake.root / "quarantine").rglob("*.json")
+    record.write_text("{")
+
+    assert bench.status()[0]["rows"] == 1
+    assert str(record) in next(row["reason"] for row in bench.coverage("stock_day", THU, FRI) if row["session"] == THU)
+
+
+def test_drafts_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(bench: Workbench, vendor: Path) -> None:
+    import platform
+
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead, alive = (bench.lake.root / "tmp" / f"land-{platform.node()}-{pid}-0" for pid in (gone.pid, os.getppid()))
+    for folder in (dead, alive):
+        folder.mkdir(parents=True)
+    put(vendor, STOCK_DAY, THU, GOOD)
+
+    refresh(bench, vendor)
+
+    assert (dead.exists(), alive.exists()) == (False, True)
 
 
 def test_a_lake_path_that_is_a_file_says_so(tmp_path: Path, vendor: Path) -> None:

@@ -134,6 +134,19 @@ def test_sixteen_threads_share_a_bench_while_the_lake_moves(bench: Workbench, ve
     assert count(bench) == 12
 
 
+def test_threads_that_open_a_bench_together_share_one_session(bench: Workbench) -> None:
+    for _ in range(10):
+        fresh = workbench.open(bench.lake.root)
+        start = threading.Barrier(8)
+
+        def session(fresh: Workbench = fresh, start: threading.Barrier = start) -> int:
+            start.wait()
+            return id(fresh.catalog)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert len({future.result() for future in [pool.submit(session) for _ in range(8)]}) == 1
+
+
 def test_a_refused_query_is_ours_and_duckdbs(bench: Workbench) -> None:
     with pytest.raises(QueryError, match="stock_dayy") as refused:
         bench.sql("SELECT * FROM stock_dayy")

@@ -33,6 +33,8 @@ def read_header(path: Path, table: Table, key: str) -> tuple[str, ...]:
         raise BrokenText(f"{key} does not begin with text ({fault.reason}); it was not landed.") from fault
     if header in table.headers:
         return header
+    if header[0].startswith("\ufeff"):
+        raise UnknownHeader(f"{key} begins with a byte order mark, which the vendor does not write; nothing was landed. Fetch it again.")
     if header == ("",):
         raise EmptyFile(f"{key} has no text in it; it was not landed. Wait for the vendor to publish it again.")
     known = table.headers[0]

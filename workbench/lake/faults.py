@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 EXTRA = "\x00extra"
 REASON = "reason"
 IDENTICAL, EMPTY_TWIN, REPEATED = "identical to another row", "empty twin of another bar", "same key as another row"
+# Empty, or with space or control characters in it: what stray quotes and shifted lines leave for a ticker.
+NO_SYMBOL = r"^$|[\s\x00-\x1f\x7f]"
 # Nothing is lost with these rows, so they do not make a file suspect.
 HARMLESS = (IDENTICAL, EMPTY_TWIN)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a comparison of neighbours tells of a part."""
+    """What a comparison of neighbours tells of a part. `odd` text (blank or untidy tickers, NUL bytes) is looked at row by row."""
 
     sorted: bool
     unique: bool
-    nul: bool
+    odd: bool
 
     @property
     def whole(self) -> bool:
         """Whether there is nothing to do."""
-        return self.sorted and self.unique and not self.nul
+        return self.sorted and self.unique and not self.odd
 
 
 def order(part: Path, table: Table) -> Order:
@@ -43,7 +45,7 @@ def order(part: Path, table: Table) -> Order:
     import polars as pl
 
     rest = [name for name in table.key if name not in ("ticker", table.time)]
-    rows = pl.scan_parquet(part).select("ticker", table.time, *rest)
+    rows = pl.scan_parquet(part, glob=False).select("ticker", table.time, *rest)
     ticker, stamp = pl.col("ticker"), pl.col(table.time)
     begins = (ticker != ticker.shift(1)).fill_null(value=True)
     tied = (stamp == stamp.shift(1)) & ~begins
@@ -52,17 +54,17 @@ def order(part: Path, table: Table) -> Order:
         contiguous=ticker.filter(begins).n_unique() == begins.sum(),
         rising=((stamp >= stamp.shift(1)) | begins).all(),
         ties=tied.sum(),
-        nul=ticker.filter(begins).str.contains("\0", literal=True).any(),
+        odd=ticker.filter(begins).str.contains(NO_SYMBOL).any(),
     ).collect(engine="in-memory")
-    contiguous, rising, ties, nul = found.row(0)
+    contiguous, rising, ties, odd = found.row(0)
     in_order = contiguous and rising
-    nul = nul or nul_in_text(part, table)
+    odd = odd or nul_in_text(part, table)
     if not table.key or not ties:
-        return Order(in_order, unique=in_order or not table.key, nul=nul)
+        return Order(in_order, unique=in_order or not table.key, odd=odd)
     if not in_order or not rest:
-        return Order(in_order, unique=False, nul=nul)
+        return Order(in_order, unique=False, odd=odd)
     several = rows.filter(tied | tied.shift(-1, fill_value=False)).collect(engine="in-memory")
-    return Order(in_order, unique=not several.select(table.key).is_duplicated().any(), nul=nul)
+    return Order(in_order, unique=not several.select(table.key).is_duplicated().any(), odd=odd)
 
 
 def nul_in_text(part: Path, table: Table) -> bool:
@@ -72,7 +74,7 @@ def nul_in_text(part: Path, table: Table) -> bool:
     text = [c.name for c in table.vendor if c.type == "VARCHAR" and c.name != "ticker"]
     if not text:
         return False
-    found = pl.scan_parquet(part).select(pl.col(text).str.contains("\0", literal=True).any()).collect(engine="streaming")
+    found = pl.scan_parquet(part, glob=False).select(pl.col(text).str.contains("\0", literal=True).any()).collect(engine="streaming")
     return any(found.row(0))
 
 
@@ -80,7 +82,7 @@ def settled(part: Path, table: Table, *, sort: bool) -> tuple["pl.DataFrame", "p
     """A part's rows in order and with unique keys, and the rows set apart for it, with their reasons."""
     import polars as pl
 
-    rows = pl.read_parquet(part)
+    rows = pl.read_parquet(part, glob=False)
     if sort:
         rows = rows.sort(list(dict.fromkeys(("ticker", table.time, *table.key))), maintain_order=True)
     if not table.key:
@@ -147,6 +149,8 @@ def tests(column: Column, name: str) -> "list[tuple[str, pl.Expr]]":
     if column.required:
         found.append((f"no {column.name}", text.is_null()))
     found.append((f"NUL byte in {column.name}", text.str.contains("\0", literal=True)))
+    if column.name == "ticker":
+        found.append(("ticker is no symbol", text.str.contains(NO_SYMBOL)))
     if column.type == "VARCHAR":
         return found
     value = number(column, name)

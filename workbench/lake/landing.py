@@ -6,6 +6,8 @@ takes the slow way (`faults`), which tells faulty rows from good ones.
 """
 
 import hashlib
+import os
+import platform
 import shutil
 import uuid
 from collections import Counter
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench import __version__
-from workbench.errors import BrokenText, EmptyFile, LakeError, LandingError, TooManyFaults
+from workbench.errors import EmptyFile, LakeError, LandingError, TooManyFaults
 from workbench.lake import checks, faults, quarantine
 from workbench.lake.footers import Footer
 from workbench.lake.routing import bucket_of
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 TICK_ROW_GROUP = 65_536
 FAULTY_SHARE, FAULTY_ROWS = 0.01, 10
 SAMPLE_ROWS = 50_000
+SORTED = "sorted: rows were not in order of ticker and time"
 ROUND_SHARE = 0.99
 
 
@@ -46,8 +49,9 @@ class Job:
     file: FlatFile
     source: str
     root: Path
-    bounds: tuple[str, ...] = ()
+    bounds: tuple[str, ...] | None = None
     held: Landing | None = None
+    mends: bool = False
 
     @property
     def seen(self) -> int:
@@ -68,6 +72,7 @@ class Draft:
     size_unit: str = ""
     restamp: bool = False
     parts: dict[Path, Footer] = field(default_factory=dict)
+    orders: dict[Path, faults.Order] = field(default_factory=dict)
     refused: list["pl.DataFrame"] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -90,11 +95,11 @@ def land(job: Job) -> Landed:
     """
     table, feed, day = job.file.place
     digest = sha256(job.path)
-    if job.held and job.held.sha256 == digest:
+    if job.held and job.held.sha256 == digest and not job.mends:
         alias = replace(job.held, etag=job.file.etag, aliases=(*job.held.aliases, job.held.etag))
         return Landed(alias, (), job.seen)
     header = checks.read_header(job.path, table, job.file.key)
-    with scratch(job.root) as folder, disk(job):
+    with disk(job), scratch(job.root) as folder:
         draft = Draft(job, table, feed, day, header, folder)
         draft.size_unit = size_unit(draft) if table.size_unit else ""
         write_checked(draft)
@@ -122,7 +127,7 @@ def land(job: Job) -> Landed:
         landed_at=utc_now(),
         notes=tuple(draft.notes),
     )
-    return Landed(landing, tuple(files), job.seen)
+    return Landed(landing, tuple(files), job.seen, job.bounds, job.mends)
 
 
 # ---------------------------------------------------------------------- reading
@@ -160,7 +165,7 @@ def write_checked(draft: Draft) -> None:
         separate(draft)
     else:
         check_session(draft, rows)
-        if checks.suspects(draft.parts.values(), draft.table):
+        if checks.suspects(draft.parts.values(), draft.table) or any(order(draft, part).odd for part in draft.parts):
             separate(draft)
     if not any(footer.rows for footer in draft.parts.values()) and not draft.refused:
         raise EmptyFile(f"{draft.job.file.key} has a header and no rows; it was not landed. Wait for the vendor to publish it again.")
@@ -175,12 +180,13 @@ def write(draft: Draft, rows: "pl.LazyFrame") -> None:
         part.unlink()
     rows = with_base_columns(draft, rows)
     if draft.table.routed:
-        rows = rows.with_columns(bucket_of(draft.job.bounds))
+        rows = rows.with_columns(bucket_of(draft.job.bounds or ()))
         ways = pl.PartitionBy(draft.folder, key="bucket", include_key=False, approximate_bytes_per_file=None)
         rows.sink_parquet(ways, compression="zstd", row_group_size=TICK_ROW_GROUP, maintain_order=True, mkdir=True)
     else:
         rows.sink_parquet(draft.folder / "all.parquet", compression="zstd", maintain_order=True)
     draft.parts = {part: Footer.read(part) for part in draft.folder.rglob("*.parquet")}
+    draft.orders = {}
 
 
 def with_base_columns(draft: Draft, rows: "pl.LazyFrame") -> "pl.LazyFrame":
@@ -237,17 +243,22 @@ def scan_text(draft: Draft) -> "pl.LazyFrame":
     return pl.scan_csv(draft.job.path, schema=schema, glob=False, **as_told)  # type: ignore[arg-type]
 
 
+def order(draft: Draft, part: Path) -> faults.Order:
+    """What a comparison of neighbours tells of a part; compared once."""
+    if part not in draft.orders:
+        draft.orders[part] = faults.order(part, draft.table)
+    return draft.orders[part]
+
+
 def settle(draft: Draft, part: Path) -> None:
     """Sort a part that is out of order, and set rows apart that share a key."""
     table = draft.table
-    state = faults.order(part, table)
+    state = order(draft, part)
     if state.whole:
         return
-    if state.nul:
-        raise BrokenText(f"{draft.job.file.key} holds NUL bytes in its text; nothing was landed and the file is in quarantine.")
     rows, refused = faults.settled(part, table, sort=not state.sorted)
-    if not state.sorted:
-        draft.notes.append("sorted: rows were not in order of ticker and time")
+    if not state.sorted and SORTED not in draft.notes:
+        draft.notes.append(SORTED)
     rows.write_parquet(part, compression="zstd", row_group_size=TICK_ROW_GROUP if table.routed else None)
     draft.parts[part] = Footer.read(part)
     if len(refused):
@@ -284,6 +295,12 @@ def keep_refused(draft: Draft) -> dict[str, int]:
     if not draft.refused:
         return {}
     refused = pl.concat(draft.refused, how="diagonal")
+    stem = quarantine.place(draft.job.root, draft.job.file.key, draft.job.file.etag)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    kept = stem.with_name(f"{stem.name}.rows.parquet")
+    made = draft.folder / "refused"
+    refused.write_parquet(made, compression="zstd")
+    made.replace(kept)
     reasons = Counter(refused["reason"].to_list())
     landed = sum(footer.rows for footer in draft.parts.values())
     faulty = sum(n for reason, n in reasons.items() if reason not in faults.HARMLESS)
@@ -291,14 +308,8 @@ def keep_refused(draft: Draft) -> dict[str, int]:
         worst = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(4))
         raise TooManyFaults(
             f"{draft.job.file.key} has {faulty:,} faulty rows of {landed + len(refused):,} ({worst}); nothing was landed and the "
-            "file is in quarantine. Look at its rows there; if the vendor replaces the file, the next refresh lands it."
+            f"file is in quarantine, with its faulty rows in {kept.name}. If the vendor replaces the file, the next refresh lands it."
         )
-    stem = quarantine.place(draft.job.root, draft.job.file.key, draft.job.file.etag)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    kept = stem.with_name(f"{stem.name}.rows.parquet")
-    made = draft.folder / "refused"
-    refused.write_parquet(made, compression="zstd")
-    made.replace(kept)
     quarantine.write(
         stem,
         quarantine.Refusal(
@@ -334,8 +345,8 @@ def move(draft: Draft, part: Path, footer: Footer) -> NewFile:
 
 @contextmanager
 def scratch(root: Path) -> Iterator[Path]:
-    """A folder of one's own for drafts, gone afterwards."""
-    folder = root / "tmp" / f"land-{uuid.uuid4().hex[:12]}"
+    """A folder of one's own for drafts, gone afterwards; its name tells whose, for whoever finds it after a crash."""
+    folder = root / "tmp" / f"land-{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     folder.mkdir(parents=True)
     try:
         yield folder
@@ -343,18 +354,36 @@ def scratch(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def sweep(root: Path) -> None:
+    """Remove the drafts of this machine's processes that are no more."""
+    for folder in (root / "tmp").glob(f"land-{platform.node()}-*"):
+        pid = int(folder.name.split("-")[-2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            # It lives, and is somebody else's.
+            continue
+
+
 @contextmanager
 def disk(job: Job) -> Iterator[None]:
-    """Say what a full disk means."""
+    """Say what a full or forbidden disk means."""
     try:
         yield
     except Exception as fault:
-        if not full_disk(fault):
-            raise
-        raise LakeError(
-            f"the disk that holds {job.root} is full: {job.file.key} was not landed and the lake is unchanged. "
-            "Free some space and run the refresh again."
-        ) from fault
+        if full_disk(fault):
+            raise LakeError(
+                f"the disk that holds {job.root} is full: {job.file.key} was not landed and the lake is unchanged. "
+                "Free some space and run the refresh again."
+            ) from fault
+        if isinstance(fault, PermissionError):
+            raise LakeError(
+                f"{fault.filename} cannot be written ({fault.strerror}): {job.file.key} was not landed and the lake is unchanged. "
+                "Give yourself the right to write there, or take another root with WORKBENCH_DATA."
+            ) from fault
+        raise
 
 
 def full_disk(fault: Exception) -> bool:

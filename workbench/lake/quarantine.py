@@ -16,6 +16,8 @@ from typing import Any
 from workbench.errors import LandingError
 from workbench.tables import locate
 
+UNREADABLE = "unreadable record"
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -37,7 +39,7 @@ class Refusal:
     @property
     def whole(self) -> bool:
         """Whether the whole file was refused."""
-        return self.kind != "rows"
+        return self.kind not in ("rows", UNREADABLE)
 
 
 def place(root: Path, key: str, etag: str) -> Path:
@@ -81,5 +83,11 @@ def refusals(root: Path, table: str | None = None) -> Iterator[Refusal]:
     for path in sorted((root / "quarantine").glob(f"{table or '*'}/*/*.json")):
         if path.name.startswith("."):
             continue
-        record = json.loads(path.read_text())
-        yield Refusal(**{**record, "session": date.fromisoformat(record["session"]), "path": path.with_name(record["path"])})
+        try:
+            record = json.loads(path.read_text())
+            refusal = Refusal(**{**record, "session": date.fromisoformat(record["session"]), "path": path.with_name(record["path"])})
+        except (ValueError, KeyError, TypeError, OSError) as fault:
+            reason = f"{path} cannot be read ({fault}); what it told of is beside it. Remove it when you have looked"
+            name, day = path.parts[-3:-1]
+            refusal = Refusal("", "", 0, "", name, date.fromisoformat(day), UNREADABLE, reason, 0, "", "", path)
+        yield refusal

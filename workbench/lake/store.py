@@ -106,11 +106,17 @@ class Landing:
 
 @dataclass(frozen=True)
 class Landed:
-    """A flat file that became Parquet files, not committed yet. `seen` is the object's version that the plan saw."""
+    """A flat file that became Parquet files, not committed yet.
+
+    `seen` is the object's version that the plan saw, `bounds` the ticker ranges that its rows were routed to. `mends` says that
+    files which the lake lists for the same bytes are gone from the disk.
+    """
 
     landing: Landing
     files: tuple[NewFile, ...]
     seen: int
+    bounds: tuple[str, ...] | None = None
+    mends: bool = False
 
 
 Outcome = Literal["landed", "replaced", "already landed", "overtaken"]
@@ -118,11 +124,11 @@ Outcome = Literal["landed", "replaced", "already landed", "overtaken"]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One version of a table: the files a reader may read."""
+    """One version of a table: the files a reader may read. `bounds` are its ticker ranges; None while they are not decided."""
 
     version: int
     files: tuple[LiveFile, ...] = ()
-    bounds: tuple[str, ...] = ()
+    bounds: tuple[str, ...] | None = None
 
     @cached_property
     def rows(self) -> int:
@@ -159,8 +165,18 @@ class LakeTable:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever committed."""
-        return self._log.is_dir() and self._committed(0)
+        """Whether anything was ever committed. Raises `LakeError` for a log without its beginning."""
+        if self._committed(0):
+            return True
+        if self._log.is_dir() and any(self._log.glob("*.json")):
+            raise self._damaged(self._log / f"{0:020}.json", "it is missing, and later commits are there")
+        return False
+
+    def _damaged(self, path: Path, why: object) -> LakeError:
+        return LakeError(
+            f"{path} is damaged ({why}): {self.table.name} cannot be read, and nothing was changed. Bring the file back from a backup; or "
+            f"remove {self.folder} and refresh: what the source still has lands again."
+        )
 
     def _committed(self, version: int) -> bool:
         return (self._log / f"{version:020}.json").exists()
@@ -174,8 +190,19 @@ class LakeTable:
         """The newest version; read again only if the table has moved."""
         with self._lock:
             if self.moved:
-                self._snapshot = self._read(self._open())
+                shot = self._read(self._open())
+                # An emptied commit reads as one that says nothing. The newest is where a crash of the machine leaves one.
+                self._commit(shot.version)
+                if not shot.files:
+                    self.landings()
+                self._snapshot = shot
+            elif self._snapshot.version < 0:
+                _ = self.exists
             return self._snapshot
+
+    def lost(self) -> set[str]:
+        """The snapshot's files that are gone from the disk."""
+        return {file.path for file in self.snapshot().files if not os.path.exists(f"{self.folder}/{file.path}")}  # noqa: PTH110
 
     def snapshot_at(self, instant: datetime) -> Snapshot:
         """The table as it was committed at an instant; empty if it did not exist then."""
@@ -189,7 +216,7 @@ class LakeTable:
         try:
             return DeltaTable(self.folder, version=version)
         except (DeltaError, OSError) as fault:
-            raise LakeError(f"{self.folder} cannot be read as a Delta table: {fault}. Nothing was changed.") from fault
+            raise self._damaged(self._log, str(fault).splitlines()[0]) from fault
 
     def _read(self, delta: "DeltaTable") -> Snapshot:
         import pyarrow as pa
@@ -199,8 +226,7 @@ class LakeTable:
         names = ("path", "size_bytes", "num_records", "partition.bucket", "min.date", "max.date")
         columns = [actions[name].to_pylist() if name in actions.column_names else [None] * len(actions) for name in names]
         files = sorted((LiveFile(*row) for row in zip(*columns, strict=True)), key=lambda f: f.path)
-        bounds = json.loads(delta.metadata().configuration.get(BOUNDS, "[]"))
-        return Snapshot(delta.version(), tuple(files), tuple(bounds))
+        return Snapshot(delta.version(), tuple(files), bounds_of(delta))
 
     # ------------------------------------------------------------------ records
 
@@ -221,10 +247,14 @@ class LakeTable:
         return max((n for n, commit in enumerate(self._commits) if commit.at <= instant), default=-1)
 
     def _commit(self, version: int) -> "Commit":
-        with (self._log / f"{version:020}.json").open() as lines:
-            info = next(json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
-        landings = tuple(map(Landing.from_json, json.loads(info.get("landings", "[]"))))
-        return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings)
+        path = self._log / f"{version:020}.json"
+        try:
+            with path.open() as lines:
+                info = next(json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
+            landings = tuple(map(Landing.from_json, json.loads(info.get("landings", "[]"))))
+            return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings)
+        except (StopIteration, ValueError, KeyError) as fault:
+            raise self._damaged(path, repr(fault)) from fault
 
     # ------------------------------------------------------------------ commits
 
@@ -261,13 +291,13 @@ class LakeTable:
         return self._open()
 
     def set_bounds(self, bounds: Sequence[str]) -> tuple[str, ...]:
-        """Keep the table's ticker ranges, unless it has some; gives the ranges it has now."""
+        """Decide the table's ticker ranges, unless they are; gives the ranges it has now."""
         from deltalake.exceptions import CommitFailedError
 
         for attempt in range(ATTEMPTS):
             delta = self.create()
-            held = tuple(json.loads(delta.metadata().configuration.get(BOUNDS, "[]")))
-            if held or not bounds:
+            held = bounds_of(delta)
+            if held is not None:
                 return held
             try:
                 delta.alter.set_table_properties({BOUNDS: json.dumps(list(bounds))}, raise_if_not_exists=False)
@@ -291,6 +321,8 @@ class LakeTable:
         for attempt in range(ATTEMPTS):
             delta = self.create()
             known = self.landings()
+            if self.table.routed:
+                self._routed_alike(landed, bounds_of(delta))
             outcomes = [self._outcome(one, known.get(one.landing.key)) for one in landed]
             chosen = [one for one, outcome in zip(landed, outcomes, strict=True) if outcome in ("landed", "replaced")]
             if not chosen:
@@ -321,7 +353,7 @@ class LakeTable:
     def _outcome(self, one: Landed, held: Landing | None) -> Outcome:
         if held is None:
             return "landed"
-        if held.sha256 == one.landing.sha256 and one.landing.etag in (held.etag, *held.aliases):
+        if not one.mends and held.sha256 == one.landing.sha256 and one.landing.etag in (held.etag, *held.aliases):
             return "already landed"
         return "replaced" if held.version == one.seen else "overtaken"
 
@@ -361,6 +393,15 @@ class LakeTable:
                 f"{file.path} made from {landing.key} has statistics of other rows. It was not committed; please report it."
             )
 
+    def _routed_alike(self, landed: Sequence[Landed], bounds: tuple[str, ...] | None) -> None:
+        """Raise `BrokenPromise` before rows stand in a range in which no view looks for them."""
+        for one in landed:
+            if one.files and one.bounds != bounds:
+                raise BrokenPromise(
+                    f"{one.landing.key} was routed to other ticker ranges than {self.table.name} has. It was not committed and the lake is "
+                    "unchanged; run the refresh again."
+                )
+
     def discard(self, files: Iterable[NewFile]) -> None:
         """Delete files that were written but will not be committed."""
         for file in files:
@@ -396,6 +437,12 @@ class Lake:
     def __getitem__(self, name: str) -> LakeTable:
         # setdefault is atomic: two threads that ask at once get the same table.
         return self._tables.get(name) or self._tables.setdefault(name, LakeTable(self.root, TABLES[name]))
+
+
+def bounds_of(delta: "DeltaTable") -> tuple[str, ...] | None:
+    """A table's ticker ranges as its metadata keeps them; None while they are not decided."""
+    kept = delta.metadata().configuration.get(BOUNDS)
+    return None if kept is None else tuple(json.loads(kept))
 
 
 def pause(attempt: int) -> None:

@@ -133,10 +133,7 @@ def memory_limit(settings: Settings) -> str:
     text = settings.memory_limit.strip()
     if not text.endswith("%"):
         return text
-    try:
-        share = float(text.removesuffix("%")) / 100
-    except ValueError as fault:
-        raise settings.bad("memory_limit", "it must be like 75% or 8GB") from fault
+    share = float(text.removesuffix("%")) / 100
     return f"{int(share * os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**20)}MiB"
 
 
@@ -160,7 +157,7 @@ def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
     for file in snapshot.files:
         by_bucket.setdefault(file.bucket, []).append(literal(f"{folder}/{file.path}"))
     branches = [
-        f"SELECT {columns} FROM read_parquet([{', '.join(paths)}], hive_partitioning = false){within(snapshot.bounds, bucket)}"
+        f"SELECT {columns} FROM read_parquet([{', '.join(paths)}], hive_partitioning = false){within(snapshot.bounds or (), bucket)}"
         for bucket, paths in sorted(by_bucket.items(), key=lambda pair: pair[0] or "")
     ]
     return "\nUNION ALL ".join(branches)

@@ -179,6 +179,10 @@ def declarations(lake: Lake, snapshots: Mapping[str, Snapshot]) -> str:
 @contextmanager
 def replacing(dest: Path) -> Iterator[Path]:
     """Lend a draft, to be made a file or a folder; it takes the place of `dest` only if the block succeeds."""
+    # What a link points to is replaced, not the link.
+    dest = dest.resolve()
+    if dest.exists() and not (dest.is_file() or dest.is_dir()):
+        raise UsageError(f"{dest} is neither a file nor a folder, so nothing may take its place; nothing was written. Name a file.")
     mark = uuid4().hex[:8]
     draft, old = (dest.with_name(f".{dest.name}.{mark}.{what}") for what in ("draft", "old"))
     try:

@@ -61,6 +61,8 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
     known = {one.session for one in landings.values()} | {one.session for one in refused}
     due = sessions.last_due()
     first, last = start or min(known, default=due), end or max((*known, due))
+    if last < first and not (start and end):
+        raise BadRange(f"{name} has no sessions {f'from {start}' if start else f'up to {end}'} yet; nothing was done. Give other dates.")
     if last < first:
         raise BadRange(f"the range ends ({last}) before it starts ({first}); nothing was done. Turn the two dates round.")
     days = sorted({*sessions.between(table, first, last), *(day for day in known if first <= day <= last)})
