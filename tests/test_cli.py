@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from click.testing import CliRunner, Result
 from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, THU, bar, minutes, put, text
 
 from workbench import sessions
+from workbench.bench import Workbench
 from workbench.cli import main
 from workbench.config import Settings
 
@@ -192,6 +195,30 @@ def test_ctrl_c_keeps_what_is_committed_and_a_later_run_completes(tmp_path: Path
         assert json.loads(out.splitlines()[-1]) == {"event": "stopped", "kept": kept, "of": len(days), "exit_status": 130}
     if how == ("--json",):
         assert out == ""
+
+
+@pytest.mark.parametrize("how", ["asked", "interrupted"])
+def test_a_run_that_ends_early_has_committed_all_that_it_landed(files: Path, tmp_path: Path, how: str) -> None:
+    days = sessions.between(STOCK_DAY, date(2024, 1, 3), date(2024, 3, 29))
+    for day in days:
+        put(files, STOCK_DAY, day, text([bar("ACME", day)]))
+    bench = Workbench(Settings.load(env={}, data=str(tmp_path / "lake"), source=f"folder:{files}"))
+    refresh = bench.refresh(datasets=["stock_day"])
+
+    def end(_: object) -> None:
+        if how == "interrupted":
+            raise KeyboardInterrupt
+        refresh.stop()
+
+    with pytest.raises(KeyboardInterrupt) if how == "interrupted" else nullcontext() as caught:
+        refresh.run(end)
+    landings = bench.lake["stock_day"].landings()
+    files_written = list(bench.lake["stock_day"].folder.glob("chunk=*/bucket=*/*.parquet"))
+
+    assert refresh.stopped == (how == "asked")
+    assert bool(caught) == (how == "interrupted")
+    assert 0 < len(landings) == len(files_written) < len(days)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("refresh")]
 
 
 def test_a_refresh_stops_on_sigint_even_where_its_parent_ignores_it(tmp_path: Path) -> None:

@@ -141,6 +141,21 @@ def test_stop_keeps_what_is_landed_and_refresh_lands_the_rest(bench: Workbench, 
     assert f"{len(days) - kept} files landed" in panel.result.value
 
 
+def test_a_run_that_dies_says_what_it_said(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = """import sys; print('{"event": "plan", "title": "t", "files": 2, "bytes": 9, "notes": []}')
+print('{"event": "step", "table": "stock_day", "session": "2024-03-07", "outcome": "landed", "rows": 1, "size": 3, "seconds": 0.1, "reason": ""}')
+sys.exit('workbench: the disk is full')"""
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        "workbench.panels.refresh.subprocess.Popen", lambda words, **options: real([sys.executable, "-c", dying], **options)
+    )
+    panel = RefreshPanel(bench)
+    pressed(panel, panel.refresh_button)
+
+    assert ">the disk is full<" in panel.message.value
+    assert panel.bar.bar_style == "danger"
+
+
 def test_a_second_run_waits_for_the_first(bench: Workbench) -> None:
     panel = RefreshPanel(bench)
     panel.refresh_button.click()

@@ -150,10 +150,9 @@ def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None
             say = Lines(run) if jsonl else progress(run, quiet=json_)
             if not jsonl:
                 note(run.plan.notes, quiet=json_)
-            try:
-                with say:
-                    summary = run.run(say.step)
-            except KeyboardInterrupt:
+            with say, stoppable(run.stop):
+                summary = run.run(say.step)
+            if run.stopped:
                 say.stopped(kept(run), len(run.plan.to_fetch))
                 ctx.exit(STOPPED)
         wanted, datasets = names(symbols), asked(chosen)["datasets"]
@@ -433,13 +432,14 @@ def demo(ctx: click.Context, no_notebook: bool) -> None:
 
         guard(bench.lake, "sample")
         failures = 0
-        with stoppable():
-            for table, days in DEMO:
-                run = bench.refresh(source="sample", datasets=[table], days=days)
-                with closing(run.source), progress(run, quiet=not sys.stdout.isatty()) as bar:
-                    summary = run.run(bar.step)
-                click.echo(summary.title)
-                failures += len(summary.problems)
+        for table, days in DEMO:
+            run = bench.refresh(source="sample", datasets=[table], days=days)
+            with closing(run.source), progress(run, quiet=not sys.stdout.isatty()) as bar, stoppable(run.stop):
+                summary = run.run(bar.step)
+            if run.stopped:
+                raise KeyboardInterrupt
+            click.echo(summary.title)
+            failures += len(summary.problems)
         click.echo()
         show(bench.status())
         click.echo(f'\n$ workbench sql "{FIRST_QUERY}"\n')

@@ -1,9 +1,10 @@
 """What the prompt shows: reports, rows, and what a refresh says while it runs: a bar, plain lines, or lines of JSON."""
 
 import json
+import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,13 +30,19 @@ def kept(run: "Refresh") -> int:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Have SIGINT stop a run, also where it is started with the signal ignored, as a kernel's children are."""
+def stoppable(ask: Callable[[], None] | None = None) -> Iterator[None]:
+    """Have SIGINT ask a run to stop, or raise; also where it is started with the signal ignored, as a kernel's children are.
+
+    A run that is asked ends between two steps: an interruption in the middle of a commit would leave files that nobody owns.
+    """
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        click.echo("\nstopping: files in flight are finished and kept; Ctrl-C again leaves at once", err=True)
-        raise KeyboardInterrupt
+        if not ask:
+            raise KeyboardInterrupt
+        # The signal may have come in the middle of a print, which cannot be begun again.
+        os.write(2, b"\nstopping: files in flight are finished and kept; Ctrl-C again leaves at once\n")
+        ask()
 
     before = signal.signal(signal.SIGINT, stop)
     try:

@@ -6,8 +6,9 @@ files side by side; only the driver, here, commits, in batches.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -206,7 +207,9 @@ class Refresh:
         self.lake, self.source, self.plan, self.executor = lake, source, steps, executor
         self.downloads = downloads or lake.root / "tmp" / "fetch"
         self._landers = threading.BoundedSemaphore(LANDERS)
+        self._asked_to_stop = threading.Event()
         self._stopping = threading.Event()
+        self.stopped = False
         self._bounds_lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -216,13 +219,22 @@ class Refresh:
         """Run the whole plan and sum it up. `seen` is called with each step as it is done."""
         began = time.monotonic()
         done = []
-        for one in self:
-            done.append(one)
-            if seen:
-                seen(one)
+        # An interruption in `seen` ends the run too, before anyone asks what it landed.
+        with closing(self._steps()) as steps:
+            for one in steps:
+                done.append(one)
+                if seen:
+                    seen(one)
         return Summary(self.plan, done, time.monotonic() - began)
 
+    def stop(self) -> None:
+        """Have the run end soon, from any thread: what is landed is committed, downloads are given up. `stopped` tells if it left work."""
+        self._asked_to_stop.set()
+
     def __iter__(self) -> Iterator[Done]:
+        return self._steps()
+
+    def _steps(self) -> Generator[Done, None, None]:
         for step in self.plan:
             if step.action == "refused":
                 yield Done(step, "quarantined", reason=step.reason)
@@ -248,6 +260,9 @@ class Refresh:
                     if len(running) >= FETCHERS:
                         break
                 if not running:
+                    break
+                if self._asked_to_stop.is_set():
+                    self.stopped = True
                     break
                 finished, _ = wait(running, timeout=BATCH_SECONDS, return_when=FIRST_COMPLETED)
                 for future in finished:

@@ -197,12 +197,12 @@ class RefreshPanel:
 
     def _finish(self, status: int, last: dict[str, Any], complaint: str) -> None:
         """Show how the run ended."""
+        said = complaint.removeprefix("workbench: ")
         if last.get("event") == "stopped":
             self.tell(f"stopped: {last['kept']} of {last['of']} files are in the lake and stay there; Refresh lands the rest")
-        elif self._stopping and "rows" not in last:
+        elif self._stopping and status in (STOPPED, -signal.SIGINT):
             self.tell("stopped; what is landed stays")
-        elif "rows" not in last:
-            said = complaint.removeprefix("workbench: ")
+        elif last.get("event", "summary") != "summary" or not last:
             self.tell(said or f"the run ended with status {status} and said nothing", "bad")
         else:
             problems = last.get("problems", [])
