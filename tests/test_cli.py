@@ -199,7 +199,7 @@ def test_ctrl_c_keeps_what_is_committed_and_a_later_run_completes(tmp_path: Path
 
 @pytest.mark.parametrize("how", ["asked", "interrupted"])
 def test_a_run_that_ends_early_has_committed_all_that_it_landed(files: Path, tmp_path: Path, how: str) -> None:
-    days = sessions.between(STOCK_DAY, date(2024, 1, 3), date(2024, 3, 29))
+    days = sessions.between(STOCK_DAY, date(2023, 1, 3), date(2024, 3, 29))
     for day in days:
         put(files, STOCK_DAY, day, text([bar("ACME", day)]))
     bench = Workbench(Settings.load(env={}, data=str(tmp_path / "lake"), source=f"folder:{files}"))

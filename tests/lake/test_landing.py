@@ -459,8 +459,8 @@ def test_one_ticker_reads_one_range(bench: Workbench, vendor: Path) -> None:
     [(_, one)] = rows(bench, "EXPLAIN SELECT avg(price) FROM stock_trades WHERE ticker = 'CX'")
     [(_, whole)] = rows(bench, "EXPLAIN SELECT avg(price) FROM stock_trades")
 
-    assert "UNION" in str(whole)
-    assert "UNION" not in str(one), "the branches of the other ranges are gone"
+    # DuckDB 2.0 names the function once a scan, 1.5 twice.
+    assert str(whole).count("READ_PARQUET") == 16 * str(one).count("READ_PARQUET") > 0
 
 
 # ---------------------------------------------------------------------- every declared table
