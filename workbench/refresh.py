@@ -261,10 +261,10 @@ class Refresh:
                         break
                 if not running:
                     break
+                finished, _ = wait(running, timeout=BATCH_SECONDS, return_when=FIRST_COMPLETED)
                 if self._asked_to_stop.is_set():
                     self.stopped = True
                     break
-                finished, _ = wait(running, timeout=BATCH_SECONDS, return_when=FIRST_COMPLETED)
                 for future in finished:
                     made = future.result()
                     del running[future]
@@ -304,6 +304,10 @@ class Refresh:
                     fetched.path.unlink(missing_ok=True)
         except BadKeys:
             raise
+        except KeyboardInterrupt:
+            # Polars hears Ctrl-C in whatever thread it works (2.1), also where the main thread has a handler of its own.
+            self.stop()
+            return Done(step, "failed", reason="stopped before it was landed")
         except SourceError as fault:
             return Done(step, "failed", transferred=transferred, seconds=time.monotonic() - began, reason=str(fault))
         if isinstance(made, Refusal):
