@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import click
 import polars as pl
@@ -219,6 +220,24 @@ def test_a_run_that_ends_early_has_committed_all_that_it_landed(files: Path, tmp
     assert bool(caught) == (how == "interrupted")
     assert 0 < len(landings) == len(files_written) < len(days)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("refresh")]
+
+
+def test_ctrl_c_that_only_a_landing_thread_hears_stops_the_run_too(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.lake.landing import land_or_refuse
+
+    def heard(job: Any) -> Any:
+        if job.file.place[2] == FRI:
+            raise KeyboardInterrupt
+        return land_or_refuse(job)
+
+    monkeypatch.setattr("workbench.refresh.land_or_refuse", heard)
+    bench = Workbench(Settings.load(env={}, data=str(tmp_path / "lake"), source=f"folder:{files}"))
+    refresh = bench.refresh(datasets=["stock_day"])
+    summary = refresh.run()
+
+    assert refresh.stopped
+    assert not summary.problems
+    assert FRI not in {landing.session for landing in bench.lake["stock_day"].landings().values()}
 
 
 def test_a_refresh_stops_on_sigint_even_where_its_parent_ignores_it(tmp_path: Path) -> None:
