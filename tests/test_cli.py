@@ -390,10 +390,13 @@ def test_sql_is_a_script_of_which_the_last_statement_is_shown(run: Run, landed: 
 def test_ctrl_c_ends_a_long_query(landed: None, how: tuple[str, ...]) -> None:
     endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
     with subprocess.Popen(command("sql", endless, *how), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(2)
-        process.send_signal(signal.SIGINT)
-        out, told = process.communicate(timeout=20)
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(2)
+            process.send_signal(signal.SIGINT)
+            out, told = process.communicate(timeout=20)
+        finally:
+            process.kill()
 
     assert (process.returncode, out) == (130, "")
     assert told == "workbench: stopped; what is committed is kept\n"
