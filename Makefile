@@ -44,7 +44,7 @@ test-duckdb: venv
 	$(BIN)/uv pip install --quiet --python $(DUCKDB_15)/bin/python --no-deps --editable .
 	$(DUCKDB_15)/bin/python -m pytest -m "not browser and not s3 and not slow" tests
 
-# Some 25 minutes and 5 GB of made-up files, kept for the next time in a folder of their own under the temporary one.
+# Some 15 minutes and 5 GB of made-up files, kept for the next time in a folder of their own under the temporary one.
 bench: venv
 	cd tests && ../$(BIN)/python -m benchmarks --write
 

@@ -17,9 +17,10 @@ from typing import Literal
 from workbench import sessions
 from workbench.errors import BadKeys, BadRange, LandingError, SourceError, UsageError
 from workbench.lake.landing import Job, land_or_refuse, sweep
+from workbench.lake.landings import Landed, Landing
 from workbench.lake.quarantine import Refusal, refusals
 from workbench.lake.routing import ranges
-from workbench.lake.store import Lake, Landed, Landing
+from workbench.lake.store import Lake
 from workbench.query.report import Report, sized
 from workbench.sources import FlatFile, Source
 from workbench.tables import TABLES, Table, errata, find

@@ -21,7 +21,7 @@ class Size:
     rounds: int
 
 
-FULL = Size(tickers=11_000, minute_sessions=21, day_sessions=1_260, trades=15_000_000, rounds=5)
+FULL = Size(tickers=11_000, minute_sessions=21, day_sessions=1_260, trades=15_000_000, rounds=3)
 SHORT = Size(tickers=800, minute_sessions=3, day_sessions=40, trades=300_000, rounds=1)
 
 TRADE_DAY = date(2026, 10, 2)

@@ -22,8 +22,9 @@ from workbench import __version__
 from workbench.errors import EmptyFile, LakeError, LandingError, TooManyFaults
 from workbench.lake import checks, faults, quarantine
 from workbench.lake.footers import Footer
+from workbench.lake.landings import Landed, Landing, NewFile
 from workbench.lake.routing import bucket_of
-from workbench.lake.store import NO_BUCKET, Landed, Landing, NewFile, sync, utc_now
+from workbench.lake.store import NO_BUCKET, sync, utc_now
 from workbench.lake.types import polars_type
 from workbench.sources import FlatFile
 from workbench.tables import Feed, Table

@@ -8,8 +8,9 @@ from typing import Any
 from workbench import sessions
 from workbench.errors import BadRange
 from workbench.lake import quarantine
+from workbench.lake.landings import Landing
 from workbench.lake.quarantine import Refusal
-from workbench.lake.store import Lake, Landing, Snapshot
+from workbench.lake.store import Lake, Snapshot
 from workbench.query.report import Report, sized
 from workbench.tables import TABLES, find, quote
 

@@ -1,0 +1,86 @@
+"""The landing record, and what waits to be committed with it.
+
+The commit is the record: what stands here travels in the Delta commit of the rows that it describes.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A Parquet file that stands in its place under the table's folder but is not committed yet.
+
+    `schema` is the file's own, as (column, type) pairs, for the commit to compare with the declaration.
+    """
+
+    path: str
+    size: int
+    rows: int
+    chunk: str
+    bucket: str | None
+    stats: dict[str, Any]
+    schema: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The landing record: what became of one flat file.
+
+    `rows_in = rows + quarantined`, always. `version` counts the versions of the object that were landed, from 1.
+    """
+
+    key: str
+    etag: str
+    size: int
+    sha256: str
+    table: str
+    session: date
+    source: str
+    version: int
+    rows_in: int
+    rows: int
+    quarantined: int
+    reasons: dict[str, int]
+    files: tuple[str, ...]
+    library: str
+    landed_at: str
+    notes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in the commit."""
+        return {**asdict(self), "session": self.session.isoformat()}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Landing":
+        """The record as a commit holds it; fields of later versions of the library are ignored."""
+        known: dict[str, Any] = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        for name in ("files", "notes", "aliases"):
+            known[name] = tuple(known.get(name, ()))
+        known["session"] = date.fromisoformat(known["session"])
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A flat file that became Parquet files, not committed yet.
+
+    `seen` is the object's version that the plan saw, `bounds` the ticker ranges that its rows were routed to. `mends` says that
+    files which the lake lists for the same bytes are gone from the disk.
+    """
+
+    landing: Landing
+    files: tuple[NewFile, ...]
+    seen: int
+    bounds: tuple[str, ...] | None = None
+    mends: bool = False
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a commit says of itself: when it was made, and the landing records it carries."""
+
+    at: datetime
+    landings: tuple[Landing, ...]
