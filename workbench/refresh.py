@@ -250,31 +250,33 @@ class Refresh:
 
     def _run(self, todo: list[Step]) -> Iterator[Done]:
         pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="refresh")
-        waiting = iter(todo)
         running: dict[Future[Made], Step] = {}
         batch = Batch(self.lake)
+        first = deciding(self.lake, todo)
         try:
-            while True:
-                # No more files are fetched ahead than threads can hold: disk and memory stay bounded.
-                for step in waiting:
-                    running[pool.submit(self._make, step)] = step
-                    if len(running) >= FETCHERS:
+            for wave in (first, [step for step in todo if step not in first]):
+                waiting = iter(wave)
+                while not self.stopped:
+                    # No more files are fetched ahead than threads can hold: disk and memory stay bounded.
+                    for step in waiting:
+                        running[pool.submit(self._make, step)] = step
+                        if len(running) >= FETCHERS:
+                            break
+                    if not running:
                         break
-                if not running:
-                    break
-                finished, _ = wait(running, timeout=BATCH_SECONDS, return_when=FIRST_COMPLETED)
-                if self._asked_to_stop.is_set():
-                    self.stopped = True
-                    break
-                for future in finished:
-                    made = future.result()
-                    del running[future]
-                    if isinstance(made, Done):
-                        yield made
-                    else:
-                        batch.add(*made)
-                if batch.due:
-                    yield from batch.commit()
+                    finished, _ = wait(running, timeout=BATCH_SECONDS, return_when=FIRST_COMPLETED)
+                    if self._asked_to_stop.is_set():
+                        self.stopped = True
+                        break
+                    for future in finished:
+                        made = future.result()
+                        del running[future]
+                        if isinstance(made, Done):
+                            yield made
+                        else:
+                            batch.add(*made)
+                    if batch.due:
+                        yield from batch.commit()
             yield from batch.commit()
         finally:
             self._stopping.set()
@@ -316,7 +318,7 @@ class Refresh:
         return step, made, transferred, time.monotonic() - began
 
     def _land(self, step: Step, path: Path) -> Landed | Refusal:
-        """Land a fetched file. The first file of ticks that lands decides the table's ticker ranges, once and for all."""
+        """Land a fetched file. The first file of ticks that lands decides the table's ticker ranges, the same for all its chunks."""
         assert step.file
         table = self.lake[step.table]
         job = Job(path, step.file, self.source.name, self.lake.root, table.snapshot().bounds, step.held, step.action == "mend")
@@ -376,6 +378,12 @@ class Batch:
                 rows = landed.landing.rows if outcome in ("landed", "replaced") else 0
                 reasons = [f"{n} {why}" for why, n in landed.landing.reasons.items()] + list(landed.landing.notes)
                 yield Done(step, outcome, rows, landed.landing.quarantined, transferred, seconds, "; ".join(reasons))
+
+
+def deciding(lake: Lake, todo: Sequence[Step]) -> list[Step]:
+    """The largest file of each table of ticks that has no ticker ranges yet: it lands first and decides them for all."""
+    undecided = {step.table for step in todo if TABLES[step.table].routed and lake[step.table].snapshot().bounds is None}
+    return [max((step for step in todo if step.table == table), key=lambda step: step.size) for table in sorted(undecided)]
 
 
 def guard(lake: Lake, source: str) -> None:

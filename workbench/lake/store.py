@@ -91,9 +91,12 @@ class LakeTable:
         """Whether anything was ever committed. Raises `LakeError` for a log without its beginning."""
         if self._committed(0):
             return True
-        if self._log.is_dir() and any(self._log.glob("*.json")):
+        if not any(self._log.glob("*.json")):
+            return False
+        # Asked again: another thread or process may have made the table between the two looks.
+        if not self._committed(0):
             raise self._damaged(self._log / f"{0:020}.json", "it is missing, and later commits are there")
-        return False
+        return True
 
     def _damaged(self, path: Path, why: object) -> LakeError:
         return LakeError(
