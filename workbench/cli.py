@@ -219,14 +219,14 @@ def tables(ctx: click.Context, json_: bool) -> None:
             "table": name,
             "rows": held[name].rows if name in held else None,
             "since": table.starts,
-            "chunk": table.chunk,
+            "chunks": " → ".join(table.chunks),
             "key": ", ".join(table.key),
             "doc": table.doc,
         }
         for name, table in TABLES.items()
     ]
     counted = f"rows as in {bench.lake.root}" if held else f"no lake in {bench.lake.root}"
-    report = Report(f"{len(rows)} tables, {counted}", rows, ("key", "chunk"), root=str(bench.lake.root))
+    report = Report(f"{len(rows)} tables, {counted}", rows, ("key", "chunks"), root=str(bench.lake.root))
     if not json_:
         report.rows = [row | {"doc": TABLES[str(row["table"])].doc.split(". ")[0].rstrip(".")} for row in rows]
     show(report, json_=json_)

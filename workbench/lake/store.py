@@ -23,6 +23,7 @@ from workbench.lake.types import DELTA
 from workbench.tables import TABLES, Table
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from deltalake import DeltaTable, Schema
 
 PARTITIONS = ("chunk", "bucket")
@@ -40,36 +41,71 @@ CONFIGURATION = {
 
 @dataclass(frozen=True)
 class LiveFile:
-    """A Parquet file of a snapshot, with the log's statistics of it."""
+    """A Parquet file of a snapshot, with the log's statistics of it.
+
+    `bucket` is its ticker range; None for a hot file, which holds a session. `first` and `last` are sessions, `low` and `high` tickers,
+    `since` and `until` instants; all are the least and greatest of the file's rows.
+    """
 
     path: str
     size: int
     rows: int
+    chunk: str
     bucket: str | None
-    first: date | None
-    last: date | None
+    first: date
+    last: date
+    low: str
+    high: str
+    since: datetime
+    until: datetime
 
+
+# Where Delta's flattened actions keep the fields of a `LiveFile`, in their order.
+STATISTICS = {
+    "path": "path",
+    "size": "size_bytes",
+    "rows": "num_records",
+    "chunk": "partition.chunk",
+    "bucket": "partition.bucket",
+    "first": "min.date",
+    "last": "max.date",
+    "low": "min.ticker",
+    "high": "max.ticker",
+    "since": "min.timestamp",
+    "until": "max.timestamp",
+}
 
 Outcome = Literal["landed", "replaced", "already landed", "overtaken"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
-    """One version of a table: the files a reader may read. `bounds` are its ticker ranges; None while they are not decided."""
+    """One version of a table: the files a reader may read.
+
+    `stats` has the fields of `LiveFile` as columns, by path; None while the table has no files. `bounds` are its ticker ranges; None
+    while they are not decided.
+    """
 
     version: int
-    files: tuple[LiveFile, ...] = ()
+    stats: "pa.Table | None" = None
     bounds: tuple[str, ...] | None = None
+
+    @cached_property
+    def files(self) -> tuple[LiveFile, ...]:
+        """The files, by path."""
+        if self.stats is None:
+            return ()
+        return tuple(LiveFile(*row) for row in zip(*(column.to_pylist() for column in self.stats.columns), strict=True))
 
     @cached_property
     def rows(self) -> int:
         """Rows in all files."""
-        return sum(file.rows for file in self.files)
+        return sum(self.stats["rows"].to_pylist()) if self.stats else 0
 
     @cached_property
     def size(self) -> int:
         """Bytes of all files."""
-        return sum(file.size for file in self.files)
+        return sum(self.stats["size"].to_pylist()) if self.stats else 0
 
 
 class LakeTable:
@@ -147,12 +183,12 @@ class LakeTable:
     def _read(self, delta: "DeltaTable") -> Snapshot:
         import pyarrow as pa
 
-        # get_add_actions gives an arro3 table; pyarrow's to_pylist is the faster way into Python.
+        # get_add_actions gives an arro3 table; pyarrow's is the faster way into Python.
         actions = pa.table(delta.get_add_actions(flatten=True))
-        names = ("path", "size_bytes", "num_records", "partition.bucket", "min.date", "max.date")
-        columns = [actions[name].to_pylist() if name in actions.column_names else [None] * len(actions) for name in names]
-        files = sorted((LiveFile(*row) for row in zip(*columns, strict=True)), key=lambda f: f.path)
-        return Snapshot(delta.version(), tuple(files), bounds_of(delta))
+        if not len(actions):
+            return Snapshot(delta.version(), None, bounds_of(delta))
+        columns = {name: actions[kept] if kept in actions.column_names else pa.nulls(len(actions)) for name, kept in STATISTICS.items()}
+        return Snapshot(delta.version(), pa.table(columns).sort_by("path"), bounds_of(delta))
 
     # ------------------------------------------------------------------ records
 

@@ -82,6 +82,12 @@ def session(table: Table) -> str:
     return f"a day in {table.zone}, calendar {table.calendar}{stray}{same}"
 
 
+def chunks(table: Table) -> str:
+    """How a table's cold files are cut, in words."""
+    periods = ", then ".join(f"{period} (`{table.chunk_of(table.starts, period)}`)" for period in table.chunks)
+    return f"a {periods}; {'one file each' if table.ranges == 1 else f'{table.ranges} ticker ranges, a file each'}"
+
+
 def facts(table: Table) -> Iterator[str]:
     """What holds for a whole table."""
     state = "confirmed" if table.confirmed else "**not confirmed**"
@@ -92,7 +98,7 @@ def facts(table: Table) -> Iterator[str]:
         ("key", key),
         ("time", f"`{table.time}`"),
         ("session", session(table)),
-        ("chunk", f"{table.chunk}, as in `{table.chunk_of(table.starts)}`"),
+        ("chunks", chunks(table)),
         ("header", f"{state} ({table.source})"),
         *((f"header, shorter {n}", f"`{','.join(header)}`") for n, header in enumerate(table.short_headers, 1)),
     )

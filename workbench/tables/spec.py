@@ -79,6 +79,7 @@ class Table:
     1970 UTC that gives `timestamp`. `zone` is where a session's date is told. `stray` widens the session that a file's stamps
     may fall on, in days before and after. `same_day` names a column that repeats the session's date in every row. `headers`
     are the header lines that a file may have; the first names every column, a column that a short one lacks is NULL.
+    `chunks` are the periods that cold files hold, finest first, and `ranges` the ticker ranges that each is cut into.
     `confirmed` is False where no real file's header was seen, and `source` says where the header is known from. `calendar` is
     a name of exchange_calendars.
     """
@@ -91,9 +92,10 @@ class Table:
     vendor: tuple[Column, ...]
     key: tuple[str, ...]
     time: str
-    chunk: Period
+    chunks: tuple[Period, ...]
     starts: date
     calendar: str
+    ranges: int = 16
     zone: str = NEW_YORK
     stray: tuple[int, int] = (0, 0)
     same_day: str = ""
@@ -138,15 +140,15 @@ class Table:
         nulls = ", ".join(f"NULL::{c.type} AS {quote(c.name)}" for c in self.columns)
         return f"SELECT {nulls} LIMIT 0"
 
-    def chunk_of(self, day: date) -> str:
-        """The period that holds a session: 2024, 2024-Q1, 2024-01 or 2024-01-02."""
+    def chunk_of(self, day: date, period: Period | None = None) -> str:
+        """The period that holds a session, by default the finest: 2024, 2024-Q1, 2024-01 or 2024-01-02."""
         names = {
             "year": f"{day:%Y}",
             "quarter": f"{day.year}-Q{(day.month + 2) // 3}",
             "month": f"{day:%Y-%m}",
             "day": f"{day:%Y-%m-%d}",
         }
-        return names[self.chunk]
+        return names[period or self.chunks[0]]
 
     def session_ns(self, day: date) -> tuple[int, int]:
         """The half-open range of nanoseconds that a session's stamps may fall in."""
