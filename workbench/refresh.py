@@ -16,7 +16,8 @@ from typing import Literal
 
 from workbench import sessions
 from workbench.errors import BadKeys, BadRange, LandingError, SourceError, UsageError
-from workbench.lake.landing import Job, land_or_refuse, sweep
+from workbench.lake.disk import sweep
+from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed, Landing
 from workbench.lake.quarantine import Refusal, refusals
 from workbench.lake.routing import ranges

@@ -6,25 +6,21 @@ takes the slow way (`faults`), which tells faulty rows from good ones.
 """
 
 import hashlib
-import os
-import platform
-import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench import __version__
-from workbench.errors import EmptyFile, LakeError, LandingError, TooManyFaults
+from workbench.errors import EmptyFile, LandingError, TooManyFaults
 from workbench.lake import checks, faults, quarantine
+from workbench.lake.disk import disk, full_disk, scratch, sync
 from workbench.lake.footers import Footer
 from workbench.lake.landings import Landed, Landing, NewFile
 from workbench.lake.routing import bucket_of
-from workbench.lake.store import NO_BUCKET, sync, utc_now
+from workbench.lake.store import NO_BUCKET, utc_now
 from workbench.lake.types import polars_type
 from workbench.sources import FlatFile
 from workbench.tables import Feed, Table
@@ -100,7 +96,7 @@ def land(job: Job) -> Landed:
         alias = replace(job.held, etag=job.file.etag, aliases=(*job.held.aliases, job.held.etag))
         return Landed(alias, (), job.seen)
     header = checks.read_header(job.path, table, job.file.key)
-    with disk(job), scratch(job.root) as folder:
+    with disk(job.root, f"{job.file.key} was not landed"), scratch(job.root) as folder:
         draft = Draft(job, table, feed, day, header, folder)
         draft.size_unit = size_unit(draft) if table.size_unit else ""
         write_checked(draft)
@@ -342,51 +338,3 @@ def move(draft: Draft, part: Path, footer: Footer) -> NewFile:
     sync(part)
     part.replace(target)
     return NewFile(path, target.stat().st_size, footer.rows, chunk, bucket, footer.stats(table), footer.schema)
-
-
-@contextmanager
-def scratch(root: Path) -> Iterator[Path]:
-    """A folder of one's own for drafts, gone afterwards; its name tells whose, for whoever finds it after a crash."""
-    folder = root / "tmp" / f"land-{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def sweep(root: Path) -> None:
-    """Remove the drafts of this machine's processes that are no more."""
-    for folder in (root / "tmp").glob(f"land-{platform.node()}-*"):
-        pid = int(folder.name.split("-")[-2])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
-        except PermissionError:
-            # It lives, and is somebody else's.
-            continue
-
-
-@contextmanager
-def disk(job: Job) -> Iterator[None]:
-    """Say what a full or forbidden disk means."""
-    try:
-        yield
-    except Exception as fault:
-        if full_disk(fault):
-            raise LakeError(
-                f"the disk that holds {job.root} is full: {job.file.key} was not landed and the lake is unchanged. "
-                "Free some space and run the refresh again."
-            ) from fault
-        if isinstance(fault, PermissionError):
-            raise LakeError(
-                f"{fault.filename} cannot be written ({fault.strerror}): {job.file.key} was not landed and the lake is unchanged. "
-                "Give yourself the right to write there, or take another root with WORKBENCH_DATA."
-            ) from fault
-        raise
-
-
-def full_disk(fault: Exception) -> bool:
-    """Whether an error, ours or an engine's, means that the disk is full."""
-    return "No space left on device" in str(fault) or "os error 28" in str(fault) or "Disk quota exceeded" in str(fault)

@@ -415,12 +415,3 @@ def pause(attempt: int) -> None:
 def utc_now() -> str:
     """The present instant, as records keep it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def sync(path: Path) -> None:
-    """Have the operating system write a file to the disk before a commit points at it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
