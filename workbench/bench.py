@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from workbench import sessions
 from workbench.config import Settings
 from workbench.errors import BadRange, NoLake, UsageError
-from workbench.lake.store import Lake, Snapshot
+from workbench.lake.snapshots import Snapshot
+from workbench.lake.store import Lake
 from workbench.query import status as reports
 from workbench.query.report import Report
 from workbench.tables import TABLES, find

@@ -79,6 +79,35 @@ class Landed:
 
 
 @dataclass(frozen=True)
+class Rewrite:
+    """Files that take the place of others, row for row: what compaction commits, and a session published again inside a cold chunk.
+
+    `content` is a hash of the rows that does not depend on their order (`lake.cold.content`).
+    """
+
+    chunk: str
+    removed: tuple[str, ...]
+    added: tuple[NewFile, ...]
+    bounds: tuple[str, ...]
+    content: int
+
+    @property
+    def rows(self) -> int:
+        """Rows in the new files."""
+        return sum(file.rows for file in self.added)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in the commit."""
+        return {
+            "chunk": self.chunk,
+            "removed": len(self.removed),
+            "added": [file.path for file in self.added],
+            "rows": self.rows,
+            "content": str(self.content),
+        }
+
+
+@dataclass(frozen=True)
 class Commit:
     """What a commit says of itself: when it was made, and the landing records it carries."""
 

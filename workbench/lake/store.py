@@ -9,27 +9,25 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from workbench.errors import BrokenPromise, Busy, LakeError
-from workbench.lake.landings import Commit, Landed, Landing, NewFile
+from workbench.lake.landings import Commit, Landed, Landing, NewFile, Rewrite
+from workbench.lake.snapshots import BOUNDS, LiveFile, Snapshot, bounds_of, read
 from workbench.lake.types import DELTA
 from workbench.tables import TABLES, Table
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from deltalake import DeltaTable, Schema
 
 PARTITIONS = ("chunk", "bucket")
 NO_BUCKET = "__HIVE_DEFAULT_PARTITION__"
 ATTEMPTS = 40
-BOUNDS = "workbench.bounds"
 
 # Checkpoints keep no commit information, and landing records live in it: the log is kept for good.
 CONFIGURATION = {
@@ -39,73 +37,7 @@ CONFIGURATION = {
 }
 
 
-@dataclass(frozen=True)
-class LiveFile:
-    """A Parquet file of a snapshot, with the log's statistics of it.
-
-    `bucket` is its ticker range; None for a hot file, which holds a session. `first` and `last` are sessions, `low` and `high` tickers,
-    `since` and `until` instants; all are the least and greatest of the file's rows.
-    """
-
-    path: str
-    size: int
-    rows: int
-    chunk: str
-    bucket: str | None
-    first: date
-    last: date
-    low: str
-    high: str
-    since: datetime
-    until: datetime
-
-
-# Where Delta's flattened actions keep the fields of a `LiveFile`, in their order.
-STATISTICS = {
-    "path": "path",
-    "size": "size_bytes",
-    "rows": "num_records",
-    "chunk": "partition.chunk",
-    "bucket": "partition.bucket",
-    "first": "min.date",
-    "last": "max.date",
-    "low": "min.ticker",
-    "high": "max.ticker",
-    "since": "min.timestamp",
-    "until": "max.timestamp",
-}
-
 Outcome = Literal["landed", "replaced", "already landed", "overtaken"]
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """One version of a table: the files a reader may read.
-
-    `stats` has the fields of `LiveFile` as columns, by path; None while the table has no files. `bounds` are its ticker ranges; None
-    while they are not decided.
-    """
-
-    version: int
-    stats: "pa.Table | None" = None
-    bounds: tuple[str, ...] | None = None
-
-    @cached_property
-    def files(self) -> tuple[LiveFile, ...]:
-        """The files, by path."""
-        if self.stats is None:
-            return ()
-        return tuple(LiveFile(*row) for row in zip(*(column.to_pylist() for column in self.stats.columns), strict=True))
-
-    @cached_property
-    def rows(self) -> int:
-        """Rows in all files."""
-        return sum(self.stats["rows"].to_pylist()) if self.stats else 0
-
-    @cached_property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(self.stats["size"].to_pylist()) if self.stats else 0
 
 
 class LakeTable:
@@ -152,7 +84,7 @@ class LakeTable:
         """The newest version; read again only if the table has moved."""
         with self._lock:
             if self.moved:
-                shot = self._read(self._open())
+                shot = read(self._open())
                 # An emptied commit reads as one that says nothing. The newest is where a crash of the machine leaves one.
                 self._commit(shot.version)
                 if not shot.files:
@@ -169,7 +101,7 @@ class LakeTable:
     def snapshot_at(self, instant: datetime) -> Snapshot:
         """The table as it was committed at an instant; empty if it did not exist then."""
         version = self.version_at(instant)
-        return Snapshot(-1) if version < 0 else self._read(self._open(version))
+        return Snapshot(-1) if version < 0 else read(self._open(version))
 
     def _open(self, version: int | None = None) -> "DeltaTable":
         from deltalake import DeltaTable
@@ -179,16 +111,6 @@ class LakeTable:
             return DeltaTable(self.folder, version=version)
         except (DeltaError, OSError) as fault:
             raise self._damaged(self._log, str(fault).splitlines()[0]) from fault
-
-    def _read(self, delta: "DeltaTable") -> Snapshot:
-        import pyarrow as pa
-
-        # get_add_actions gives an arro3 table; pyarrow's is the faster way into Python.
-        actions = pa.table(delta.get_add_actions(flatten=True))
-        if not len(actions):
-            return Snapshot(delta.version(), None, bounds_of(delta))
-        columns = {name: actions[kept] if kept in actions.column_names else pa.nulls(len(actions)) for name, kept in STATISTICS.items()}
-        return Snapshot(delta.version(), pa.table(columns).sort_by("path"), bounds_of(delta))
 
     # ------------------------------------------------------------------ records
 
@@ -267,93 +189,137 @@ class LakeTable:
                 pause(attempt)
         raise self._too_busy()
 
-    def commit(self, landed: Sequence[Landed]) -> list[Outcome]:
+    def commit(self, landed: Sequence[Landed], rewrite: Rewrite | None = None) -> list[Outcome]:
         """Make landed files visible, all in one commit, with their records; what others landed meanwhile is dropped.
 
         An object that the lake already holds with the same bytes is "already landed"; one of which another version was
-        landed since the plan is "overtaken": the next refresh lists it anew. Raises `BrokenPromise` if a file is not what the
-        table declares, and `Busy` if other writers won every attempt; the table is unchanged then.
+        landed since the plan is "overtaken": the next refresh lists it anew. With a `rewrite`, the landed rows stand in its files, and all
+        of it is committed or, if anything under it has moved, nothing. Raises `BrokenPromise` if a file is not what the table declares,
+        and `Busy` if other writers won every attempt; the table is unchanged then.
         """
-        from deltalake import CommitProperties, Transaction
-        from deltalake.exceptions import CommitFailedError
-
         for one in landed:
             for file in one.files:
-                self._keeps_promise(one.landing, file)
+                self._keeps_promise(file, one.landing.key, one.landing.session)
         for attempt in range(ATTEMPTS):
             delta = self.create()
             known = self.landings()
-            if self.table.routed:
-                self._routed_alike(landed, bounds_of(delta))
-            outcomes = [self._outcome(one, known.get(one.landing.key)) for one in landed]
+            live = self._live(delta) if rewrite or any(one.seen for one in landed) else {}
+            outcomes = [self._outcome(one, known.get(one.landing.key), live, rewrite) for one in landed]
             chosen = [one for one, outcome in zip(landed, outcomes, strict=True) if outcome in ("landed", "replaced")]
+            if rewrite and (len(chosen) < len(landed) or not self._still(rewrite, delta, live)):
+                outcomes = [outcome if outcome == "already landed" else "overtaken" for outcome in outcomes]
+                chosen = []
             if not chosen:
                 break
-            records = [one.landing.to_json() | {"version": one.seen + 1} for one in chosen]
-            try:
-                delta.create_write_transaction(
-                    [*self._adds(chosen), *self._removes(delta, chosen, known)],
-                    "append",
-                    self.schema,
-                    list(PARTITIONS),
-                    commit_properties=CommitProperties(
-                        custom_metadata={"landings": json.dumps(records)},
-                        app_transactions=[Transaction(f"land/{one.landing.key}", one.seen + 1) for one in chosen],
-                        max_commit_retries=0,
-                    ),
-                )
+            if rewrite:
+                added, removed = rewrite.added, set(rewrite.removed)
+            else:
+                if self.table.routed:
+                    self._routed_alike(chosen, bounds_of(delta))
+                added, removed = tuple(file for one in chosen for file in one.files), replaced(chosen, known)
+            if self._write(delta, live, added, removed & live.keys(), chosen, rewrite):
                 break
-            except CommitFailedError:
-                pause(attempt)
+            pause(attempt)
         else:
             raise self._too_busy()
         for one, outcome in zip(landed, outcomes, strict=True):
-            if outcome not in ("landed", "replaced"):
+            # What a rewrite took in stands in its files.
+            if rewrite or outcome not in ("landed", "replaced"):
                 self.discard(one.files)
+        if rewrite and not chosen:
+            self.discard(rewrite.added)
         return outcomes
 
-    def _outcome(self, one: Landed, held: Landing | None) -> Outcome:
+    def rewrite(self, rewrite: Rewrite) -> bool:
+        """Put files in the place of others, in one commit; False, and nothing done, if any of them has been replaced meanwhile.
+
+        Raises `BrokenPromise` or `Busy` as `commit` does.
+        """
+        for attempt in range(ATTEMPTS):
+            delta = self.create()
+            live = self._live(delta)
+            if not self._still(rewrite, delta, live):
+                self.discard(rewrite.added)
+                return False
+            if self._write(delta, live, rewrite.added, set(rewrite.removed), (), rewrite):
+                return True
+            pause(attempt)
+        raise self._too_busy()
+
+    def _live(self, delta: "DeltaTable") -> dict[str, LiveFile]:
+        """The files of a version, by path; those of the snapshot held, if it is that version."""
+        shot = self._snapshot if self._snapshot.version == delta.version() else read(delta)
+        return shot.by_path
+
+    def _still(self, rewrite: Rewrite, delta: "DeltaTable", live: Container[str]) -> bool:
+        """Whether the files to replace are all live, and the table's ranges those that the new files were cut by."""
+        return all(path in live for path in rewrite.removed) and rewrite.bounds == bounds_of(delta)
+
+    def _outcome(self, one: Landed, held: Landing | None, live: Container[str], rewrite: Rewrite | None) -> Outcome:
         if held is None:
             return "landed"
         if not one.mends and held.sha256 == one.landing.sha256 and one.landing.etag in (held.etag, *held.aliases):
             return "already landed"
-        return "replaced" if held.version == one.seen else "overtaken"
+        if held.version != one.seen:
+            return "overtaken"
+        # Compacted since this file was landed: its old rows stand in files that hold other sessions too.
+        moved = one.landing.files != held.files and not all(path in live for path in held.files)
+        return "overtaken" if moved and not rewrite else "replaced"
 
-    def _adds(self, chosen: Iterable[Landed]) -> Iterator[Any]:
-        from deltalake.transaction import AddAction
+    def _write(
+        self,
+        delta: "DeltaTable",
+        live: Mapping[str, LiveFile],
+        added: Sequence[NewFile],
+        removed: Set[str],
+        landed: Sequence[Landed],
+        rewrite: Rewrite | None,
+    ) -> bool:
+        """Write one commit; False if another writer was first."""
+        from deltalake import CommitProperties, Transaction
+        from deltalake.exceptions import CommitFailedError
+        from deltalake.transaction import AddAction, RemoveAction
 
-        now = int(time.time() * 1000)
-        for one in chosen:
-            for file in one.files:
-                partition = {"chunk": file.chunk, "bucket": file.bucket}
-                yield AddAction(file.path, file.size, partition, now, data_change=True, stats=json.dumps(file.stats))
+        if rewrite:
+            for file in added:
+                self._keeps_promise(file, rewrite.chunk)
+        now, changes = int(time.time() * 1000), bool(landed)
+        adds = [
+            AddAction(f.path, f.size, {"chunk": f.chunk, "bucket": f.bucket}, now, data_change=changes, stats=json.dumps(f.stats))
+            for f in added
+        ]
+        removes = [
+            RemoveAction(path, changes, now, live[path].size, {"chunk": live[path].chunk, "bucket": live[path].bucket})
+            for path in sorted(removed)
+        ]
+        records = [one.landing.to_json() | {"version": one.seen + 1} for one in landed]
+        metadata = {"landings": json.dumps(records)} | ({"rewrite": json.dumps(rewrite.to_json())} if rewrite else {})
+        try:
+            delta.create_write_transaction(
+                [*adds, *removes],
+                "append",
+                self.schema,
+                list(PARTITIONS),
+                commit_properties=CommitProperties(
+                    custom_metadata=metadata,
+                    app_transactions=[Transaction(f"land/{one.landing.key}", one.seen + 1) for one in landed],
+                    max_commit_retries=0,
+                ),
+            )
+        except CommitFailedError:
+            return False
+        return True
 
-    def _removes(self, delta: "DeltaTable", chosen: Sequence[Landed], known: dict[str, Landing]) -> Iterator[Any]:
-        """The files of the versions that the chosen ones replace. An alias keeps its files."""
-        from deltalake.transaction import RemoveAction
-
-        kept = {path for one in chosen for path in one.landing.files}
-        gone = {path for one in chosen if (held := known.get(one.landing.key)) for path in held.files} - kept
-        if not gone:
-            return
-        now = int(time.time() * 1000)
-        live = {file.path: file for file in self._read(delta).files}
-        for path in sorted(gone & live.keys()):
-            chunk = path.split("/")[0].removeprefix("chunk=")
-            yield RemoveAction(path, True, now, live[path].size, {"chunk": chunk, "bucket": live[path].bucket})
-
-    def _keeps_promise(self, landing: Landing, file: NewFile) -> None:
+    def _keeps_promise(self, file: NewFile, origin: str, session: date | None = None) -> None:
         promised = tuple((c.name, c.type) for c in self.table.columns)
         if file.schema != promised:
             odd = sorted(set(file.schema) ^ set(promised)) or "in another order"
             raise BrokenPromise(
-                f"{file.path} made from {landing.key} has other columns than {self.table.name} declares: {odd}. "
+                f"{file.path} made from {origin} has other columns than {self.table.name} declares: {odd}. "
                 "It was not committed and the lake is unchanged. This is a fault of the workbench: please report it."
             )
-        if file.stats["numRecords"] != file.rows or file.stats["minValues"]["date"] != landing.session.isoformat():
-            raise BrokenPromise(
-                f"{file.path} made from {landing.key} has statistics of other rows. It was not committed; please report it."
-            )
+        if file.stats["numRecords"] != file.rows or (session and file.stats["minValues"]["date"] != session.isoformat()):
+            raise BrokenPromise(f"{file.path} made from {origin} has statistics of other rows. It was not committed; please report it.")
 
     def _routed_alike(self, landed: Sequence[Landed], bounds: tuple[str, ...] | None) -> None:
         """Raise `BrokenPromise` before rows stand in a range in which no view looks for them."""
@@ -401,10 +367,10 @@ class Lake:
         return self._tables.get(name) or self._tables.setdefault(name, LakeTable(self.root, TABLES[name]))
 
 
-def bounds_of(delta: "DeltaTable") -> tuple[str, ...] | None:
-    """A table's ticker ranges as its metadata keeps them; None while they are not decided."""
-    kept = delta.metadata().configuration.get(BOUNDS)
-    return None if kept is None else tuple(json.loads(kept))
+def replaced(landed: Iterable[Landed], known: Mapping[str, Landing]) -> set[str]:
+    """The files of the versions that landed ones replace. An alias keeps its files."""
+    kept = {path for one in landed for path in one.landing.files}
+    return {path for one in landed if (held := known.get(one.landing.key)) for path in held.files} - kept
 
 
 def pause(attempt: int) -> None:

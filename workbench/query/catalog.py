@@ -14,7 +14,8 @@ import duckdb
 
 from workbench.config import Settings
 from workbench.errors import QueryError
-from workbench.lake.store import Lake, Snapshot
+from workbench.lake.snapshots import Snapshot
+from workbench.lake.store import Lake
 from workbench.tables import TABLES, Table, quote
 
 # The driver says "busy" by this class since 2.0; older ones end the open stream instead.

@@ -12,7 +12,8 @@ from uuid import uuid4
 import duckdb
 
 from workbench.errors import BadRange, LakeError, UsageError
-from workbench.lake.store import Lake, Snapshot
+from workbench.lake.snapshots import Snapshot
+from workbench.lake.store import Lake
 from workbench.query.catalog import literal, query_error, view
 from workbench.query.report import Report, sized
 from workbench.tables import TABLES, Table, find, quote

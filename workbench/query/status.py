@@ -10,7 +10,8 @@ from workbench.errors import BadRange
 from workbench.lake import quarantine
 from workbench.lake.landings import Landing
 from workbench.lake.quarantine import Refusal
-from workbench.lake.store import Lake, Snapshot
+from workbench.lake.snapshots import Snapshot
+from workbench.lake.store import Lake
 from workbench.query.report import Report, sized
 from workbench.tables import TABLES, find, quote
 
