@@ -6,6 +6,8 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from workbench.lake.landings import NewFile
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
@@ -83,6 +85,14 @@ class Snapshot:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(self.stats["size"].to_pylist()) if self.stats else 0
+
+
+def as_live(file: NewFile) -> LiveFile:
+    """A new file as the log will list it."""
+    low, high = file.stats["minValues"], file.stats["maxValues"]
+    days = date.fromisoformat(low["date"]), date.fromisoformat(high["date"])
+    times = datetime.fromisoformat(low["timestamp"]), datetime.fromisoformat(high["timestamp"])
+    return LiveFile(file.path, file.size, file.rows, file.chunk, file.bucket, *days, low["ticker"], high["ticker"], *times)
 
 
 def read(delta: "DeltaTable") -> Snapshot:

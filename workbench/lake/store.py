@@ -44,7 +44,7 @@ class LakeTable:
     """One Delta table of the lake, created by the first commit."""
 
     def __init__(self, root: Path, table: Table):
-        self.table = table
+        self.root, self.table = root, table
         self.folder = root / "lake" / "main" / table.name
         self._log = self.folder / "_delta_log"
         self._lock = RLock()

@@ -167,6 +167,22 @@ class Table:
         return f"{feed.prefix}/{day:%Y/%m/%Y-%m-%d}.csv.gz"
 
 
+def period_of(chunk: str) -> Period:
+    """The period that a chunk's name tells."""
+    return "quarter" if "Q" in chunk else {4: "year", 7: "month", 10: "day"}[len(chunk)]  # type: ignore[return-value]
+
+
+def span_of(chunk: str) -> tuple[date, date]:
+    """The first and the last date of a chunk."""
+    year, months = int(chunk[:4]), {"year": 12, "quarter": 3, "month": 1}
+    period = period_of(chunk)
+    if period == "day":
+        return date.fromisoformat(chunk), date.fromisoformat(chunk)
+    first = 1 if period == "year" else 3 * int(chunk[-1]) - 2 if period == "quarter" else int(chunk[-2:])
+    after = year * 12 + first - 1 + months[period]
+    return date(year, first, 1), date(after // 12, after % 12 + 1, 1) - timedelta(days=1)
+
+
 def midnight_ns(day: date, zone: str) -> int:
     """Midnight of a date in a zone, in nanoseconds since 1970 UTC."""
     return int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp()) * 1_000_000_000

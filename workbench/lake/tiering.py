@@ -1,0 +1,288 @@
+"""Temperatures: sealed chunks become cold files, one for each ticker range.
+
+A session lands hot, in one file. When its chunk is sealed (over, and every session of it landed or explained), the chunk is rewritten by
+ticker range, first by the finer period, later by the coarser one. Late sessions and sessions published again are merged the same way:
+every rewrite puts new files in the place of old ones in one commit, and says how many rows it read, wrote and left out.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from filelock import FileLock, Timeout
+
+from workbench import sessions
+from workbench.errors import BrokenPromise, Busy, LakeError
+from workbench.lake import cold
+from workbench.lake.disk import disk
+from workbench.lake.landings import Landed, Landing, NewFile, Rewrite
+from workbench.lake.quarantine import refusals
+from workbench.lake.snapshots import LiveFile, Snapshot, as_live
+from workbench.lake.store import LakeTable, Outcome
+from workbench.tables import Table, errata
+from workbench.tables.spec import period_of, span_of
+
+# A chunk is sealed when its newest session is this many sessions old; a session that never comes keeps it open for no longer than PATIENCE.
+SETTLED = 3
+PATIENCE = timedelta(days=45)
+# Finer chunks answer cross-sections of recent sessions faster: they are folded into coarser ones when they are this old.
+FOLD_AFTER = timedelta(days=92)
+# Ranges are decided from at most this many files, spread over those at hand.
+SAMPLED_FILES = 5
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A chunk to write cold, from the live files that hold it now."""
+
+    chunk: str
+    files: tuple[LiveFile, ...]
+    reason: str
+
+    @property
+    def rows(self) -> int:
+        """Rows in its files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """What became of a unit. `files`, `size` are those before, `new_files` and `new_size` those after."""
+
+    table: str
+    chunk: str
+    outcome: str
+    rows: int
+    files: int
+    new_files: int
+    size: int
+    new_size: int
+    seconds: float
+    reason: str = ""
+
+
+# ---------------------------------------------------------------------- which
+
+
+def due(table: LakeTable, today: date | None = None, *, everything: bool = False) -> list[Unit]:
+    """The chunks to write cold now, oldest first. `everything` takes chunks that are not sealed, too."""
+    shot = table.snapshot()
+    spec, today = table.table, today or sessions.today()
+    if spec.routed:
+        return misfits(shot)
+    units = []
+    for whole, files in by_chunk(shot.files, lambda file: spec.chunk_of(file.first, spec.chunks[-1])):
+        over = span_of(whole)[1]
+        if any(file.chunk == whole and file.bucket for file in files) or everything or over + FOLD_AFTER <= today:
+            units += unit(table, whole, files, today, everything=everything)
+        else:
+            for chunk, its in by_chunk(files, lambda file: spec.chunk_of(file.first)):
+                units += unit(table, chunk, its, today, everything=everything)
+    return [*units, *(one for one in misfits(shot) if one.chunk not in {unit.chunk for unit in units})]
+
+
+def unit(table: LakeTable, chunk: str, files: Sequence[LiveFile], today: date, *, everything: bool) -> list[Unit]:
+    """The chunk as a unit, if it has something to do and is sealed."""
+    hot = [file for file in files if file.bucket is None]
+    finer = {file.chunk for file in files if file.bucket is not None} - {chunk}
+    if not hot and not finer:
+        return []
+    if not everything and not sealed(table, chunk, today):
+        return []
+    late = any(file.bucket is not None and file.chunk == chunk for file in files)
+    reason = "late sessions" if late else f"sealed {period_of(chunk)}"
+    return [Unit(chunk, tuple(files), reason)]
+
+
+def misfits(shot: Snapshot) -> list[Unit]:
+    """Chunks with files that reach out of their ticker range: those written before the ranges were decided anew."""
+    if shot.bounds is None:
+        return []
+    bounds = shot.bounds
+    out = {file.chunk for file in shot.files if file.bucket is not None and not inside(file, bounds)}
+    return [Unit(chunk, tuple(f for f in shot.files if f.chunk == chunk and f.bucket is not None), "other ranges") for chunk in sorted(out)]
+
+
+def inside(file: LiveFile, bounds: Sequence[str]) -> bool:
+    """Whether all tickers of a file are of its range."""
+    n = int(file.bucket or 0)
+    if n > len(bounds):
+        return False
+    low, high = cold.edges(bounds, n)
+    return (low is None or file.low >= low) and (high is None or file.high < high)
+
+
+def by_chunk(files: Iterable[LiveFile], name: Callable[[LiveFile], str]) -> Iterator[tuple[str, list[LiveFile]]]:
+    """Files by the chunk that a function names, oldest first."""
+    groups: dict[str, list[LiveFile]] = {}
+    for file in sorted(files, key=lambda file: (file.first, file.path)):
+        groups.setdefault(name(file), []).append(file)
+    return iter(sorted(groups.items()))
+
+
+def sealed(table: LakeTable, chunk: str, today: date, coming: Collection[str] = ()) -> bool:
+    """Whether a chunk is over, its newest session settled, and each session of it landed, coming, or explained.
+
+    Sessions before the table's first are not missed; one that never came holds a chunk open for no longer than `PATIENCE`.
+    """
+    spec, landed = table.table, table.landings()
+    first, last = span_of(chunk)
+    # The newest SETTLED sessions whose files are due may still be replaced.
+    if last >= sessions.between(spec, today - timedelta(days=30), today)[-SETTLED]:
+        return False
+    if last + PATIENCE <= today:
+        return True
+    here = landed.keys() | set(coming) | {one.key for one in refusals(table.root, spec.name) if one.whole}
+    oldest = min((landing.session for landing in landed.values()), default=first)
+    feeds = [feed for feed in spec.feeds if any(key.startswith(f"{feed.prefix}/") for key in here)]
+    return all(
+        spec.key_of(feed, day) in here or any(one.action == "known missing" for one in errata.for_file(spec.name, day))
+        for day in sessions.between(spec, max(first, oldest), last)
+        for feed in feeds
+    )
+
+
+# ---------------------------------------------------------------------- how
+
+
+def compact(table: LakeTable, one: Unit) -> Compaction:
+    """Write a chunk cold, in the place of its files. Raises `Busy` if another process compacts the table, `LakeError` if the disk is full."""
+    began = time.monotonic()
+    undone = f"{table.table.name} {one.chunk} was not compacted"
+    with alone(table), disk(table.root, undone), rewritten(table, one.chunk, one.files) as made:
+        done = table.rewrite(made)
+    size = sum(file.size for file in made.added)
+    taken = time.monotonic() - began
+    outcome = "compacted" if done else "overtaken"
+    return Compaction(table.table.name, one.chunk, outcome, made.rows, len(one.files), len(made.added), one.size, size, taken, one.reason)
+
+
+def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed]) -> list[Outcome]:
+    """Commit landed sessions of a chunk in cold files, together with the rows that the chunk holds of other sessions.
+
+    So a whole chunk is written cold at once, a session published again inside a cold chunk is replaced, and a chunk whose files are gone from
+    the disk is mended; each in one commit. Raises `LakeError` if a lost file holds sessions that have not landed again.
+    """
+    spec, known, lost = table.table, table.landings(), table.lost()
+    first, last = span_of(chunk)
+    names = {one.landing.key for one in landed}
+    files = [file for file in table.snapshot().files if first <= file.first <= last]
+    gone = {part_of(spec, held) for one in landed if (held := known.get(one.landing.key))}
+    kept = [file for file in files if file.path not in lost]
+    if len(kept) < len(files):
+        missed = sorted(
+            str(held.session) for held in known.values() if first <= held.session <= last and held.key not in names and held.rows
+        )
+        if missed:
+            raise LakeError(
+                f"{spec.name} {chunk} lost files from the disk, and {len(missed)} of its sessions did not land again (the first is {missed[0]}); "
+                "nothing was changed. Bring the files back from a backup, or refresh when the source has these sessions."
+            )
+    fresh = [file for one in landed for file in one.files]
+    with disk(table.root, f"{spec.name} {chunk} was not landed"), rewritten(table, chunk, kept, gone, fresh) as made:
+        before = sum(file.rows for file in kept) + sum(one.landing.rows for one in landed)
+        left = before - sum(known[key].rows for key in names & known.keys())
+        if len(kept) == len(files) and made.rows != left:
+            raise BrokenPromise(
+                f"{spec.name} {chunk} would hold {made.rows:,} rows where {left:,} are accounted for; it was not committed and the lake is "
+                "unchanged. Run `workbench verify`."
+            )
+        return table.commit(landed, replace(made, removed=tuple(file.path for file in files)))
+
+
+@contextmanager
+def rewritten(
+    table: LakeTable, chunk: str, files: Sequence[LiveFile], gone: Collection[cold.Part] = (), fresh: Sequence[NewFile] = ()
+) -> Iterator[Rewrite]:
+    """A chunk's rows in new cold files, in their places but not committed: live files' rows, less sessions that are gone, and fresh files'.
+
+    Drafts stand in a folder named by what goes in, until the block ends: killed anywhere, a later run takes up the ranges that are done.
+    """
+    spec = table.table
+    bounds = decided(table, [*(file.path for file in files), *(file.path for file in fresh)])
+    inputs = [*files, *map(as_live, fresh)]
+    told = [spec.name, chunk, bounds, sorted(file.path for file in inputs), sorted(map(str, gone)), cold.LAYOUT]
+    at = table.root / "tmp" / f"cold-{spec.name}-{chunk}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
+    at.mkdir(parents=True, exist_ok=True)
+    written = []
+    for n in range(len(bounds) + 1):
+        low, high = cold.edges(bounds, n)
+        old, young = (
+            [table.folder / f.path for f in some if cold.touches(f, low, high)] for some in (inputs[: len(files)], inputs[len(files) :])
+        )
+        written.append(cold.make(old, spec, chunk, bounds, n, gone, young, at, table.folder))
+    read, held = sum(one.read for one in written), sum(file.rows for file in inputs)
+    added = tuple(one.file for one in written if one.file)
+    if read != held or (not gone and sum(file.rows for file in added) != held):
+        raise BrokenPromise(
+            f"{spec.name} {chunk}: {read:,} rows were read from files that hold {held:,}; nothing was committed and the lake is unchanged. "
+            "Run `workbench verify`."
+        )
+    for file in added:
+        target = table.folder / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = at / f"{file.bucket}.parquet"
+        # A run that was killed between moving and committing has moved it already.
+        if draft.exists():
+            draft.replace(target)
+    yield Rewrite(chunk, tuple(file.path for file in files), added, bounds, sum(one.content for one in written) % 2**64)
+    shutil.rmtree(at, ignore_errors=True)
+
+
+def decided(table: LakeTable, paths: Sequence[str]) -> tuple[str, ...]:
+    """The table's ticker ranges; the first chunk that is written cold decides them, from some of its files."""
+    bounds = table.snapshot().bounds
+    if bounds is not None:
+        return bounds
+    some = [table.folder / path for path in paths[:: -(-len(paths) // SAMPLED_FILES)]]
+    return table.set_bounds(cold.bounds_for(some, table.table))
+
+
+def part_of(table: Table, landing: Landing) -> cold.Part:
+    """The session, and venue, that a landing's rows are of."""
+    feed = next(feed for feed in table.feeds if landing.key.startswith(f"{feed.prefix}/"))
+    return landing.session, feed.venue or None
+
+
+def cold_chunk(table: LakeTable, landing: Landing) -> str | None:
+    """The cold chunk that holds a landing's rows; None while they stand in files of their own."""
+    live = table.snapshot().by_path
+    if not landing.files or all(path in live for path in landing.files):
+        return None
+    names = {table.table.chunk_of(landing.session, period) for period in table.table.chunks}
+    return next((file.chunk for file in live.values() if file.bucket is not None and file.chunk in names), None)
+
+
+def lost_landings(table: LakeTable) -> set[str]:
+    """The keys of landed objects of which rows stood in files that are gone from the disk."""
+    lost, live = table.lost(), table.snapshot().by_path
+    if not lost:
+        return set()
+    chunks = {live[path].chunk for path in lost if live[path].bucket is not None}
+    return {
+        key
+        for key, landing in table.landings().items()
+        if not lost.isdisjoint(landing.files) or (landing.rows and cold_chunk(table, landing) in chunks)
+    }
+
+
+@contextmanager
+def alone(table: LakeTable) -> Iterator[None]:
+    """One compaction of a table at a time. Raises `Busy`; the operating system frees the lock of a process that is killed."""
+    path = table.root / "locks" / f"compact-{table.table.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout as fault:
+        raise Busy(f"{table.table.name} is being compacted by another process; nothing was done. Wait until it has finished.") from fault
