@@ -143,7 +143,7 @@ def test_stop_keeps_what_is_landed_and_refresh_lands_the_rest(bench: Workbench, 
 
 def test_a_run_that_dies_says_what_it_said(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     dying = """import sys; print('{"event": "plan", "title": "t", "files": 2, "bytes": 9, "notes": []}')
-print('{"event": "step", "table": "stock_day", "session": "2024-03-07", "outcome": "landed", "rows": 1, "size": 3, "seconds": 0.1, "reason": ""}')
+print('{"event": "step", "table": "stock_day", "key": "k", "session": "2024-03-07", "outcome": "landed", "rows": 1, "size": 3, "seconds": 0.1, "reason": ""}')
 sys.exit('workbench: the disk is full')"""
     real = subprocess.Popen
     monkeypatch.setattr(

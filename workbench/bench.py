@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from workbench.plan import Plan
     from workbench.query.catalog import Catalog
-    from workbench.refresh import Plan, Refresh
+    from workbench.refresh import Refresh
     from workbench.sources import Source
 
 
@@ -121,12 +122,12 @@ class Workbench:
         again: bool = False,
     ) -> "Plan":
         """What `refresh` would do. Lists the source, fetches and changes nothing."""
-        from workbench import refresh
+        from workbench import plan
 
         first, last = as_date(start), as_date(end)
-        refresh.check(datasets, first, last, days)
+        plan.check(datasets, first, last, days)
         with opened(self.settings.with_source(source)) as origin:
-            return refresh.plan(self.lake, origin, datasets, first, last, days, again=again)
+            return plan.plan(self.lake, origin, datasets, first, last, days, again=again)
 
     def refresh(
         self,
@@ -145,15 +146,16 @@ class Workbench:
         `days` counts sessions; `start` and `end` are inclusive sessions; without any, the newest 30, and a folder whole. Flat files
         land whole: `symbols` is for sources that serve symbol by symbol. `again` tries files that were refused before once more.
         """
-        from workbench import refresh
+        from workbench import plan
+        from workbench.refresh import Refresh
 
         first, last = as_date(start), as_date(end)
-        refresh.check(datasets, first, last, days)
+        plan.check(datasets, first, last, days)
         origin = source_of(self.settings.with_source(source))
-        steps = refresh.plan(self.lake, origin, datasets, first, last, days, again=again)
+        steps = plan.plan(self.lake, origin, datasets, first, last, days, again=again)
         if symbols:
             steps.notes.append(f"Flat files land whole: all tickers are refreshed, not only {', '.join(symbols)}.")
-        return refresh.Refresh(self.lake, origin, steps, executor, self.settings.scratch / "fetch")
+        return Refresh(self.lake, origin, steps, executor, self.settings.scratch / "fetch")
 
 
 def open(data: str | Path | Settings | None = None, as_of: str | datetime | None = None, **settings: Any) -> Workbench:

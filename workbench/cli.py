@@ -151,6 +151,7 @@ def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None
             if not jsonl:
                 note(run.plan.notes, quiet=json_)
             with say, stoppable(run.stop):
+                run.waits = say.waits
                 summary = run.run(say.step)
             if run.stopped:
                 say.stopped(kept(run), len(run.plan.to_fetch))
@@ -435,6 +436,7 @@ def demo(ctx: click.Context, no_notebook: bool) -> None:
         for table, days in DEMO:
             run = bench.refresh(source="sample", datasets=[table], days=days)
             with closing(run.source), progress(run, quiet=not sys.stdout.isatty()) as bar, stoppable(run.stop):
+                run.waits = bar.waits
                 summary = run.run(bar.step)
             if run.stopped:
                 raise KeyboardInterrupt

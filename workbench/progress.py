@@ -13,8 +13,10 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from workbench.batch import Done
+    from workbench.plan import Step
     from workbench.query.report import Report
-    from workbench.refresh import Done, Refresh, Summary
+    from workbench.refresh import Refresh, Summary
 
 STOPPED = 130
 SHOWN_PROBLEMS = 20
@@ -66,6 +68,9 @@ class Progress:
     def step(self, done: "Done") -> None:
         """Take in a step that was done."""
 
+    def waits(self, step: "Step") -> None:
+        """Take in a step that has landed and waits for the rest of its chunk."""
+
     def stopped(self, count: int, of: int) -> None:
         """Say what is kept of a run that was stopped."""
         click.echo(f"stopped: {count} of {of} files are in the lake and stay there; the same command lands the rest", err=True)
@@ -97,8 +102,13 @@ class Lines(Progress):
         click.echo(json.dumps({"event": event, **facts}, default=str))
 
     def step(self, done: "Done") -> None:
-        told = {name: getattr(done, name) for name in ("outcome", "rows", "refused", "transferred", "seconds", "reason")}
+        told = {"key": done.step.key} | {
+            name: getattr(done, name) for name in ("outcome", "rows", "refused", "transferred", "seconds", "reason")
+        }
         self.print("step", table=done.step.table, session=done.step.session, size=done.step.size, **told)
+
+    def waits(self, step: "Step") -> None:
+        self.print("waits", table=step.table, session=step.session, key=step.key, size=step.size)
 
     def stopped(self, count: int, of: int) -> None:
         super().stopped(count, of)
@@ -116,7 +126,7 @@ class Bar(Progress):
 
         super().__init__(run)
         self.rows = 0
-        self.files = 0
+        self.seen: set[str] = set()
         self.of = len(run.plan.to_fetch)
         self.bar = shown.Progress(
             shown.TextColumn("{task.description}"),
@@ -139,12 +149,18 @@ class Bar(Progress):
         self.bar.stop()
 
     def step(self, done: "Done") -> None:
-        if not done.step.file:
-            return
-        self.rows += done.rows
-        self.files += 1
-        what = f"{done.step.table} {done.step.session}"
-        self.bar.update(self.task, advance=done.step.size, description=what, files=f"{self.files}/{self.of}", rows=f"{self.rows:,}")
+        if done.step.file:
+            self.rows += done.rows
+            self._show(done.step)
+
+    def waits(self, step: "Step") -> None:
+        self._show(step)
+
+    def _show(self, step: "Step") -> None:
+        advance = 0 if step.key in self.seen else step.size
+        self.seen.add(step.key)
+        files = f"{len(self.seen)}/{self.of}"
+        self.bar.update(self.task, advance=advance, description=f"{step.table} {step.session}", files=files, rows=f"{self.rows:,}")
 
 
 def progress(run: "Refresh", *, quiet: bool) -> Progress:

@@ -627,7 +627,8 @@ def test_processes_that_land_the_same_files_end_with_one_copy(bench: Workbench, 
 def test_another_etag_of_the_same_bytes_is_remembered_not_landed_again(bench: Workbench, vendor: Path) -> None:
     from dataclasses import replace
 
-    from workbench.refresh import Plan, Refresh, Step
+    from workbench.plan import Plan, Step
+    from workbench.refresh import Refresh
     from workbench.sources import Fetched, FlatFile
     from workbench.sources.folder import Folder
 

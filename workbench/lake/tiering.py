@@ -9,10 +9,11 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from types import MappingProxyType
 
 from filelock import FileLock, Timeout
 
@@ -34,6 +35,8 @@ PATIENCE = timedelta(days=45)
 FOLD_AFTER = timedelta(days=92)
 # Ranges are decided from at most this many files, spread over those at hand.
 SAMPLED_FILES = 5
+
+NOTHING: Mapping[str, date] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -130,20 +133,20 @@ def by_chunk(files: Iterable[LiveFile], name: Callable[[LiveFile], str]) -> Iter
     return iter(sorted(groups.items()))
 
 
-def sealed(table: LakeTable, chunk: str, today: date, coming: Collection[str] = ()) -> bool:
-    """Whether a chunk is over, its newest session settled, and each session of it landed, coming, or explained.
+def sealed(table: LakeTable, chunk: str, today: date, coming: Mapping[str, date] = NOTHING, *, patience: bool = True) -> bool:
+    """Whether a chunk is over, its newest session settled, and each session of it landed, coming (by key) or explained.
 
-    Sessions before the table's first are not missed; one that never came holds a chunk open for no longer than `PATIENCE`.
+    Sessions before the table's first are not missed; with patience, one that never comes holds a chunk open for no longer than `PATIENCE`.
     """
     spec, landed = table.table, table.landings()
     first, last = span_of(chunk)
     # The newest SETTLED sessions whose files are due may still be replaced.
     if last >= sessions.between(spec, today - timedelta(days=30), today)[-SETTLED]:
         return False
-    if last + PATIENCE <= today:
+    if patience and last + PATIENCE <= today:
         return True
-    here = landed.keys() | set(coming) | {one.key for one in refusals(table.root, spec.name) if one.whole}
-    oldest = min((landing.session for landing in landed.values()), default=first)
+    here = landed.keys() | coming.keys() | {one.key for one in refusals(table.root, spec.name) if one.whole}
+    oldest = min([*coming.values(), *(landing.session for landing in landed.values())], default=first)
     feeds = [feed for feed in spec.feeds if any(key.startswith(f"{feed.prefix}/") for key in here)]
     return all(
         spec.key_of(feed, day) in here or any(one.action == "known missing" for one in errata.for_file(spec.name, day))

@@ -174,25 +174,33 @@ class RefreshPanel:
     def _take(self, event: dict[str, Any]) -> None:
         """Take in a line of the run."""
         if event["event"] == "plan":
-            self._files, self._of, self._bytes, self._rows, self._painted = 0, event["files"], 0, 0, 0.0
+            self._of, self._bytes, self._rows, self._painted = event["files"], 0, 0, 0.0
+            self._seen = set[str]()
             self.bar.max, self.bar.value, self.bar.bar_style = max(event["bytes"], 1), 0, ""
             self.bar.layout.visibility = "visible"
             self._log += event["notes"]
             self.tell(event["title"])
+        elif event["event"] == "waits":
+            self._see(event)
         elif event["event"] == "step":
-            self._files += event["outcome"] != "missing"
-            self._bytes += event["size"]
+            self._see(event)
             self._rows += event["rows"]
             told = f"{event['rows']:,} rows, {event['seconds']:.2f} s" if event["rows"] else event["reason"]
             self._log.append(f"{event['table']} {event['session']} {event['outcome']}: {told}")
-        if event["event"] != "step" or time.monotonic() - self._painted > PAINT_SECONDS:
+        if event["event"] not in ("step", "waits") or time.monotonic() - self._painted > PAINT_SECONDS:
             self._paint()
+
+    def _see(self, event: dict[str, Any]) -> None:
+        """Count a file the first time it is told of; one that waits for its chunk is told of twice."""
+        if event.get("outcome") != "missing":
+            self._bytes += 0 if event["key"] in self._seen else event["size"]
+            self._seen.add(event["key"])
 
     def _paint(self) -> None:
         """Show progress and log; not for every step, of which there may be hundreds in a second."""
         self._painted = time.monotonic()
         self.bar.value = min(self._bytes, self.bar.max)
-        self.progress.value = line(f"{self._files} of {self._of} files · {self._rows:,} rows · {sized(self._bytes)}")
+        self.progress.value = line(f"{len(self._seen)} of {self._of} files · {self._rows:,} rows · {sized(self._bytes)}")
         self.log.value = page(self._log[-LOG_LINES:])
 
     def _finish(self, status: int, last: dict[str, Any], complaint: str) -> None:

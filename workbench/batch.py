@@ -1,0 +1,161 @@
+"""What has landed and waits to be committed: one commit costs more the longer the log is, and whole chunks are written cold at once."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+from workbench import sessions
+from workbench.errors import LakeError
+from workbench.lake import tiering
+from workbench.lake.landings import Landed
+from workbench.lake.store import Lake, LakeTable, Outcome
+from workbench.plan import Step
+from workbench.tables.spec import span_of
+
+BATCH_FILES, BATCH_SECONDS = 64, 0.5
+# What a chunk may have to fetch and still land whole: until its last file is there, a crash of the machine loses the work on all of them.
+WHOLE_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a step."""
+
+    step: Step
+    outcome: Literal["landed", "replaced", "already landed", "overtaken", "quarantined", "failed", "missing"]
+    rows: int = 0
+    refused: int = 0
+    transferred: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+
+Waits = tuple[Step, Landed, int, float]
+Made = Done | Waits
+
+
+@dataclass
+class Group:
+    """Files of a chunk that are committed together, cold. `coming` are the keys that have not landed yet.
+
+    A chunk that lands whole (`new`) falls back to hot files if one of its sessions fails; otherwise the chunk is cold already, and what has
+    landed again takes the place of what it held.
+    """
+
+    table: str
+    chunk: str
+    new: bool
+    coming: set[str] = field(default_factory=set)
+    landed: list[Waits] = field(default_factory=list)
+
+
+class Batch:
+    """Landed files that wait to be committed together: those of a chunk that is written cold for each other, all others for half a second."""
+
+    def __init__(self, lake: Lake, todo: Sequence[Step] = ()):
+        self.lake = lake
+        self._waiting: dict[str, list[Waits]] = {}
+        self._since = time.monotonic()
+        self._groups: dict[str, Group] = {}
+        for table in dict.fromkeys(step.table for step in todo):
+            self._groups |= groups(lake[table], [step for step in todo if step.table == table])
+
+    def add(self, step: Step, landed: Landed, transferred: int, seconds: float) -> bool:
+        """Take a landed file in; tells whether it waits for the rest of its chunk."""
+        made = step, landed, transferred, seconds
+        if group := self._groups.get(step.key):
+            group.coming.discard(step.key)
+            group.landed.append(made)
+            return True
+        if not self._waiting:
+            self._since = time.monotonic()
+        self._waiting.setdefault(step.table, []).append(made)
+        return False
+
+    def miss(self, done: Done) -> None:
+        """Take note of a file that will not land: refused ones explain a session, failed ones leave their chunk open."""
+        if group := self._groups.pop(done.step.key, None):
+            group.coming.discard(done.step.key)
+            if group.new and done.outcome == "failed":
+                self._release(group)
+
+    def _release(self, group: Group) -> None:
+        """Let a group's files be committed hot."""
+        self._groups = {key: other for key, other in self._groups.items() if other is not group}
+        for made in group.landed:
+            self.add(*made)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to commit."""
+        count = sum(map(len, self._waiting.values()))
+        late = count >= BATCH_FILES or (count > 0 and time.monotonic() - self._since >= BATCH_SECONDS)
+        return late or any(not group.coming for group in self._groups.values())
+
+    def commit(self) -> Iterator[Done]:
+        """Commit everything that waits, a commit for each table, and each chunk that is complete."""
+        waiting, self._waiting = self._waiting, {}
+        for table, made in waiting.items():
+            yield from done(made, self.lake[table].commit([landed for _, landed, _, _ in made]))
+        for group in {id(group): group for group in self._groups.values() if not group.coming}.values():
+            yield from self._commit_cold(group)
+
+    def _commit_cold(self, group: Group) -> Iterator[Done]:
+        self._groups = {key: other for key, other in self._groups.items() if other is not group}
+        landed = [landed for _, landed, _, _ in group.landed]
+        if not landed:
+            return
+        table = self.lake[group.table]
+        try:
+            outcomes = tiering.commit_cold(table, group.chunk, landed)
+        except LakeError as fault:
+            if group.new:
+                self._release(group)
+                raise
+            for one in landed:
+                table.discard(one.files)
+            yield from (
+                Done(step, "failed", transferred=fetched, seconds=taken, reason=str(fault)) for step, _, fetched, taken in group.landed
+            )
+        else:
+            yield from done(group.landed, outcomes)
+
+    def finish(self) -> Iterator[Done]:
+        """Commit everything that landed; chunks that are not complete stay hot, or as they were."""
+        for group in {id(group): group for group in self._groups.values()}.values():
+            if group.coming and group.new:
+                self._release(group)
+            group.coming.clear()
+        yield from self.commit()
+
+
+def done(made: Sequence[Waits], outcomes: Sequence[Outcome]) -> Iterator[Done]:
+    """What became of committed files."""
+    for (step, landed, transferred, seconds), outcome in zip(made, outcomes, strict=True):
+        rows = landed.landing.rows if outcome in ("landed", "replaced") else 0
+        reasons = [f"{n} {why}" for why, n in landed.landing.reasons.items()] + list(landed.landing.notes)
+        yield Done(step, outcome, rows, landed.landing.quarantined, transferred, seconds, "; ".join(reasons))
+
+
+def groups(table: LakeTable, todo: Sequence[Step], today: date | None = None) -> dict[str, Group]:
+    """The chunks of a table that are to be committed cold, by the keys of the files that go into them."""
+    found: dict[str, Group] = {}
+    for step in todo:
+        if step.held and (chunk := tiering.cold_chunk(table, step.held)):
+            group = next((group for group in found.values() if group.chunk == chunk), None) or Group(table.table.name, chunk, new=False)
+            group.coming.add(step.key)
+            found[step.key] = group
+    spec, today = table.table, today or sessions.today()
+    if spec.routed:
+        return found
+    for period in reversed(spec.chunks):
+        rest = [step for step in todo if step.key not in found and not step.held]
+        for chunk in dict.fromkeys(spec.chunk_of(step.session, period) for step in rest):
+            its = {step.key: step for step in rest if spec.chunk_of(step.session, period) == chunk}
+            old = period == spec.chunks[0] or span_of(chunk)[1] + tiering.FOLD_AFTER <= today
+            small = sum(step.size for step in its.values()) <= WHOLE_BYTES
+            if old and small and tiering.sealed(table, chunk, today, {key: step.session for key, step in its.items()}, patience=False):
+                found |= dict.fromkeys(its, Group(spec.name, chunk, new=True, coming=set(its)))
+    return found
