@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -35,6 +36,8 @@ PATIENCE = timedelta(days=45)
 FOLD_AFTER = timedelta(days=92)
 # Ranges are decided from at most this many files, spread over those at hand.
 SAMPLED_FILES = 5
+# Ranges of more rows than this are written one at a time.
+TWICE = 4_000_000
 
 NOTHING: Mapping[str, date] = MappingProxyType({})
 
@@ -217,18 +220,24 @@ def rewritten(
     told = [spec.name, chunk, bounds, sorted(file.path for file in inputs), sorted(map(str, gone)), cold.LAYOUT]
     at = table.root / "tmp" / f"cold-{spec.name}-{chunk}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
     at.mkdir(parents=True, exist_ok=True)
-    written = []
-    for n in range(len(bounds) + 1):
+
+    def make(n: int) -> cold.Written:
         low, high = cold.edges(bounds, n)
-        old, young = (
-            [table.folder / f.path for f in some if cold.touches(f, low, high)] for some in (inputs[: len(files)], inputs[len(files) :])
-        )
-        written.append(cold.make(old, spec, chunk, bounds, n, gone, young, at, table.folder))
-    read, held = sum(one.read for one in written), sum(file.rows for file in inputs)
+        old, young = ([table.folder / f.path for f in some if cold.touches(f, low, high)] for some in (inputs[:few], inputs[few:]))
+        return cold.make(old, spec, chunk, bounds, n, gone, young, at, table.folder)
+
+    few, rows = len(files), sum(file.rows for file in inputs)
+    # Two ranges at once use the cores better; of large ranges one at a time fills the memory that is allowed.
+    pool = ThreadPoolExecutor(2 if rows <= TWICE * (len(bounds) + 1) else 1, thread_name_prefix="cold")
+    try:
+        written = list(pool.map(make, range(len(bounds) + 1)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    read = sum(one.read for one in written)
     added = tuple(one.file for one in written if one.file)
-    if read != held or (not gone and sum(file.rows for file in added) != held):
+    if read != rows or (not gone and sum(file.rows for file in added) != rows):
         raise BrokenPromise(
-            f"{spec.name} {chunk}: {read:,} rows were read from files that hold {held:,}; nothing was committed and the lake is unchanged. "
+            f"{spec.name} {chunk}: {read:,} rows were read from files that hold {rows:,}; nothing was committed and the lake is unchanged. "
             "Run `workbench verify`."
         )
     for file in added:
