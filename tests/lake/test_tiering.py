@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -177,10 +178,10 @@ def test_a_disk_that_fills_while_a_chunk_is_written_cold_leaves_it_hot(
 ) -> None:
     publish(vendor, FEBRUARY)
 
-    def full(*given: object) -> None:  # noqa: ARG001
+    def full(*given: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cold, "write", full)
+    monkeypatch.setattr(cold, "writer", full)
     with pytest.raises(Exception, match=r"the disk that holds .* is full: stock_minute 2024-.* was not landed and the lake is unchanged"):
         refresh(bench, vendor)
 
@@ -424,8 +425,8 @@ def test_a_session_compacted_while_it_was_published_again_waits_for_the_next_ref
 def test_rows_that_do_not_read_back_are_not_committed(bench: Workbench, hot: LakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
     before = frame(bench)
     [unit] = tiering.due(hot)
-    write = cold.write
-    monkeypatch.setattr(cold, "write", lambda rows, *to: write(rows.with_columns(close=pl.lit(10.25)), *to))
+    ordered = cold.ordered
+    monkeypatch.setattr(cold, "ordered", lambda rows, table: ordered(rows, table).with_columns(close=pl.lit(10.25)))
 
     with pytest.raises(BrokenPromise, match="rows of other content"):
         tiering.compact(hot, unit)
@@ -436,17 +437,16 @@ def test_rows_that_do_not_read_back_are_not_committed(bench: Workbench, hot: Lak
 
 def test_ranges_that_were_finished_before_a_crash_are_not_made_again(hot: LakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
     [unit] = tiering.due(hot)
-    write, made = cold.write, list[Path]()
-
+    prove, made = cold.prove, list[Path]()
     dies = True
 
-    def dying(rows: pl.DataFrame, path: Path, table: Table) -> None:
+    def dying(path: Path, *told: Any) -> None:
         if dies and len(made) == 4:
             raise KeyboardInterrupt
         made.append(path)
-        write(rows, path, table)
+        prove(path, *told)
 
-    monkeypatch.setattr(cold, "write", dying)
+    monkeypatch.setattr(cold, "prove", dying)
     with pytest.raises(KeyboardInterrupt):
         tiering.compact(hot, unit)
     dies = False

@@ -5,7 +5,8 @@ A range is read, ordered, written, read back and compared with what went in, by 
 
 import json
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -16,13 +17,17 @@ from workbench.lake.disk import sync
 from workbench.lake.footers import Footer
 from workbench.lake.landings import NewFile
 from workbench.lake.snapshots import LiveFile
+from workbench.lake.types import polars_type
 from workbench.tables import Table
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
 # A row group holds whole tickers: as many as fit, or one of many rows.
 ROW_GROUP, OWN_GROUP = 131_072, 50_000
+# Rows that are held in memory at once, about.
+PIECE = 2_000_000
 # Numbers of which few are equal: a dictionary would only cost.
 UNREPEATED = ("volume", "sequence_number")
 SEED = 20_240_102
@@ -44,16 +49,32 @@ class Written:
 
 def bounds_for(paths: Sequence[Path], table: Table) -> tuple[str, ...]:
     """Ticker bounds that cut some files into `table.ranges` ranges of about equal rows, in byte order."""
+    return cuts(paths, table.ranges)
+
+
+def cuts(paths: Sequence[Path], pieces: int, low: str | None = None, high: str | None = None) -> tuple[str, ...]:
+    """Tickers that cut a range of some files into pieces of about equal rows: each begins a piece, but for the first."""
     import polars as pl
 
-    if table.ranges == 1:
+    if pieces == 1:
         return ()
-    rows = pl.scan_parquet(list(paths), glob=False).select("ticker")
+    rows = within(pl.scan_parquet(list(paths), glob=False).select("ticker"), low, high)
     counts = rows.group_by("ticker").len().sort("ticker").collect(engine="streaming")
     before = counts["len"].cum_sum() - counts["len"]
-    share = (before * table.ranges // max(counts["len"].sum(), 1)).to_list()
+    share = (before * pieces // max(counts["len"].sum(), 1)).to_list()
     tickers: list[str] = counts["ticker"].to_list()
     return tuple(t for i, t in enumerate(tickers) if i and share[i] != share[i - 1])
+
+
+def within(rows: "pl.LazyFrame", low: str | None, high: str | None) -> "pl.LazyFrame":
+    """The rows of a range."""
+    import polars as pl
+
+    if low is not None:
+        rows = rows.filter(pl.col("ticker") >= low)
+    if high is not None:
+        rows = rows.filter(pl.col("ticker") < high)
+    return rows
 
 
 def edges(bounds: Sequence[str], n: int) -> tuple[str | None, str | None]:
@@ -71,11 +92,7 @@ def read(paths: Sequence[Path], table: Table, low: str | None, high: str | None)
     import polars as pl
 
     rows = pl.scan_parquet(list(paths), glob=False, hive_partitioning=False).select(c.name for c in table.columns)
-    if low is not None:
-        rows = rows.filter(pl.col("ticker") >= low)
-    if high is not None:
-        rows = rows.filter(pl.col("ticker") < high)
-    return rows.collect()
+    return within(rows, low, high).collect()
 
 
 def without(rows: "pl.DataFrame", parts: Collection[Part]) -> "pl.DataFrame":
@@ -113,32 +130,48 @@ def content(rows: "pl.DataFrame") -> int:
     return int(np.add.reduce(rows.hash_rows(seed=SEED).to_numpy()))
 
 
-def write(rows: "pl.DataFrame", path: Path, table: Table) -> None:
-    """Write ordered rows as one cold file, in row groups that tickers share whole.
+def filled(paths: Sequence[Path]) -> frozenset[str]:
+    """The columns that hold no NULL in any of some files."""
+    return frozenset.intersection(*(Footer.read(path).filled for path in paths))
 
-    Times are stored as differences, prices as codes, and only times, which then shrink to a byte, are packed hard: measured against other
-    ways in `tests/benchmarks/README.md`. A column without a NULL is declared so, which every engine reads faster.
-    """
+
+def schema_of(table: Table, filled: Collection[str]) -> "pa.Schema":
+    """A cold file's schema. What never holds a NULL is declared so, which every engine reads faster."""
     import polars as pl
     import pyarrow as pa
+
+    empty = pl.DataFrame(schema={c.name: polars_type(c) for c in table.columns}).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    types = {f.name: pa.string() if pa.types.is_large_string(f.type) else f.type for f in empty}
+    return pa.schema([pa.field(name, kind, nullable=name not in filled) for name, kind in types.items()])
+
+
+@contextmanager
+def writer(path: Path, table: Table, filled: Collection[str]) -> "Iterator[Callable[[pl.DataFrame], None]]":
+    """A cold file to which ordered rows are added, piece by piece, in row groups of whole tickers.
+
+    Times are stored as differences, prices as codes, and only times, which then shrink to a byte, are packed hard: measured against other
+    ways in `tests/benchmarks/README.md`.
+    """
+    import polars as pl
     import pyarrow.parquet as pq
 
-    whole = rows.null_count().row(0, named=True)
-    types = rows.head(0).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    text = {f.name for f in types if pa.types.is_large_string(f.type)}
-    schema = pa.schema([pa.field(f.name, pa.string() if f.name in text else f.type, nullable=bool(whole[f.name])) for f in types])
+    schema = schema_of(table, filled)
     times = [name for name in schema.names if name in (table.time, "timestamp") or name.endswith("_timestamp")]
-    plain = {*times, *UNREPEATED}
     with pq.ParquetWriter(
         path,
         schema,
-        use_dictionary=[name for name in schema.names if name not in plain],
+        use_dictionary=[name for name in schema.names if name not in (*times, *UNREPEATED)],
         column_encoding=dict.fromkeys(times, "DELTA_BINARY_PACKED"),
         compression={name: "zstd" if name in times else "lz4" for name in schema.names},
         write_statistics=list(dict.fromkeys(["ticker", "date", "timestamp", table.time])),
     ) as file:
-        for start, count in row_groups(rows["ticker"]):
-            file.write_table(rows.slice(start, count).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema), row_group_size=count)
+
+        def add(rows: "pl.DataFrame") -> None:
+            for start, count in row_groups(rows["ticker"]):
+                group = rows.slice(start, count).to_arrow(compat_level=pl.CompatLevel.oldest())
+                file.write_table(group.cast(schema), row_group_size=count)
+
+        yield add
 
 
 def row_groups(tickers: "pl.Series") -> list[tuple[int, int]]:
@@ -164,12 +197,13 @@ def make(
     n: int,
     gone: Collection[Part],
     fresh: Sequence[Path],
+    rows: int,
     at: Path,
     home: Path,
 ) -> Written:
     """Write one range of a chunk from old files (less the sessions that are gone) and fresh ones, as a draft in the folder `at`; its place is under `home`.
 
-    A draft that a run before this one finished is taken as it is. Raises `BrokenPromise` if what was written is not what was read.
+    `rows` is about how many there will be. A draft that a run before this one finished is taken as it is. Raises `BrokenPromise` if what was written is not what was read.
     """
     draft, note = at / f"{n:02}.parquet", at / f"{n:02}.json"
     if note.is_file():
@@ -177,31 +211,31 @@ def make(
         if not made.file or draft.is_file() or (home / made.file.path).is_file():
             return made
     low, high = edges(bounds, n)
-    old, new = (read(some, table, low, high) if some else None for some in (paths, fresh))
-    seen = sum(len(rows) for rows in (old, new) if rows is not None)
-    kept = [without(rows, parts) for rows, parts in ((old, gone), (new, ())) if rows is not None]
-    del old, new
-    if not sum(map(len, kept)):
+    if not (paths or fresh):
+        return Written(None, 0, 0)
+    seen = count = hashed = 0
+    whole = filled([*paths, *fresh])
+    inner = cuts([*paths, *fresh], -(-rows // PIECE), low, high)
+    with writer(draft, table, whole) as add:
+        for piece in range(len(inner) + 1):
+            first, after = edges(inner, piece)
+            span = (low if first is None else first, high if after is None else after)
+            held = [read(some, table, *span) for some in (paths, fresh) if some]
+            seen += sum(map(len, held))
+            kept = concat([without(held[0], gone), *held[1:]] if paths else held)
+            del held
+            count, hashed = count + len(kept), (hashed + content(kept)) % 2**64
+            if len(kept):
+                add(ordered(kept, table))
+            del kept
+    if not count:
+        draft.unlink()
         return Written(None, seen, 0)
-    rows = concat(kept)
-    del kept
-    hashed, count = content(rows), len(rows)
-    write(ordered(rows, table), draft, table)
-    del rows
     prove(draft, table, count, hashed)
     sync(draft)
-    footer = Footer.read(draft)
-    bucket = f"{n:02}"
-    file = NewFile(
-        f"chunk={chunk}/bucket={bucket}/{chunk}-{uuid.uuid4().hex[:8]}.parquet",
-        draft.stat().st_size,
-        count,
-        chunk,
-        bucket,
-        footer.stats(table),
-        footer.schema,
-    )
-    made = Written(file, seen, hashed)
+    footer, bucket = Footer.read(draft), f"{n:02}"
+    path = f"chunk={chunk}/bucket={bucket}/{chunk}-{uuid.uuid4().hex[:8]}.parquet"
+    made = Written(NewFile(path, draft.stat().st_size, count, chunk, bucket, footer.stats(table), footer.schema), seen, hashed)
     noted = note.with_suffix(".new")
     noted.write_text(json.dumps(asdict(made)))
     noted.replace(note)
@@ -216,13 +250,18 @@ def concat(parts: "Sequence[pl.DataFrame]") -> "pl.DataFrame":
 
 
 def prove(path: Path, table: Table, count: int, hashed: int) -> None:
-    """Read a written file back and compare. Raises `BrokenPromise`."""
+    """Read a written file back, by another reader than will serve it, and compare. Raises `BrokenPromise`."""
     import polars as pl
+    import pyarrow.parquet as pq
 
-    back = pl.read_parquet(path, glob=False, hive_partitioning=False)
-    if len(back) != count or content(back) != hashed:
+    rows = back = 0
+    with pq.ParquetFile(path, memory_map=True) as file:
+        for group in range(file.num_row_groups):
+            part = pl.DataFrame(file.read_row_group(group))
+            rows, back = rows + len(part), (back + content(part)) % 2**64
+    if (rows, back) != (count, hashed):
         raise BrokenPromise(
-            f"{path} of {table.name} holds {len(back):,} rows of other content than the {count:,} that were written; it was not committed "
+            f"{path} of {table.name} holds {rows:,} rows of other content than the {count:,} that were written; it was not committed "
             "and the lake is unchanged. Check the disk, and run the command again."
         )
 

@@ -26,11 +26,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Footer:
-    """One file's footer, over all its row groups."""
+    """One file's footer, over all its row groups. `filled` are the columns that are known to hold no NULL."""
 
     rows: int
     schema: tuple[tuple[str, str], ...]
     spans: dict[str, Span]
+    filled: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, path: Path) -> "Footer":
@@ -44,7 +45,9 @@ class Footer:
         for group in map(meta.row_group, range(meta.num_row_groups)):
             for i, span in enumerate(spans.values()):
                 merge(span, group.column(i))
-        return cls(meta.num_rows, types, spans)
+        declared = {f.name for f in schema if not f.nullable}
+        filled = frozenset(name for name, span in spans.items() if name in declared or (span.known and not span.nulls))
+        return cls(meta.num_rows, types, spans, filled)
 
     def stats(self, table: Table) -> dict[str, Any]:
         """Statistics as the Delta log keeps them, of the columns that queries prune by."""

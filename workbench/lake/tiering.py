@@ -36,8 +36,6 @@ PATIENCE = timedelta(days=45)
 FOLD_AFTER = timedelta(days=92)
 # Ranges are decided from at most this many files, spread over those at hand.
 SAMPLED_FILES = 5
-# Ranges of more rows than this are written one at a time.
-TWICE = 4_000_000
 
 NOTHING: Mapping[str, date] = MappingProxyType({})
 
@@ -224,11 +222,11 @@ def rewritten(
     def make(n: int) -> cold.Written:
         low, high = cold.edges(bounds, n)
         old, young = ([table.folder / f.path for f in some if cold.touches(f, low, high)] for some in (inputs[:few], inputs[few:]))
-        return cold.make(old, spec, chunk, bounds, n, gone, young, at, table.folder)
+        return cold.make(old, spec, chunk, bounds, n, gone, young, rows // (len(bounds) + 1), at, table.folder)
 
     few, rows = len(files), sum(file.rows for file in inputs)
-    # Two ranges at once use the cores better; of large ranges one at a time fills the memory that is allowed.
-    pool = ThreadPoolExecutor(2 if rows <= TWICE * (len(bounds) + 1) else 1, thread_name_prefix="cold")
+    # Two ranges at once: the writer uses one core.
+    pool = ThreadPoolExecutor(2, thread_name_prefix="cold")
     try:
         written = list(pool.map(make, range(len(bounds) + 1)))
     finally:
