@@ -107,7 +107,7 @@ def test_stopping_keeps_what_landed_and_the_next_run_takes_up_the_rest(bench: Wo
         assert done.outcome == "landed"
         break
 
-    assert bench.sql("SELECT count(*) > 0 FROM stock_day").fetchall() == [(True,)]
+    assert bench.sql(f"SELECT count(*) > 0 FROM {done.step.table}").fetchall() == [(True,)]
     bench.refresh(source=f"folder:{vendor}").run()
     assert bench.sql("SELECT count(*) FROM stock_day").fetchall() == [(6,)]
     assert bench.plan(source=f"folder:{vendor}") == []

@@ -2,21 +2,25 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
 from workbench import sessions
 from workbench.errors import LakeError
 from workbench.lake import tiering
+from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed
 from workbench.lake.store import Lake, LakeTable, Outcome
+from workbench.lake.together import land as land_together
 from workbench.plan import Step
 from workbench.tables.spec import span_of
 
 BATCH_FILES, BATCH_SECONDS = 64, 0.5
 # What a chunk may have to fetch and still land whole: until its last file is there, a crash of the machine loses the work on all of them.
 WHOLE_BYTES = 1_000_000_000
+# Files smaller than this on average cost more in calls than in work.
+SMALL_BYTES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Done:
     reason: str = ""
 
 
-Waits = tuple[Step, Landed, int, float]
+Ready = tuple[Step, Landed, int, float]
+Waits = tuple[Step, Landed | Job, int, float]
 Made = Done | Waits
 
 
@@ -40,13 +45,14 @@ Made = Done | Waits
 class Group:
     """Files of a chunk that are committed together, cold. `coming` are the keys that have not landed yet.
 
-    A chunk that lands whole (`new`) falls back to hot files if one of its sessions fails; otherwise the chunk is cold already, and what has
+    Small files of a chunk are only fetched, and land `together` when the last is there. A chunk that lands whole (`new`) falls back to hot files if one of its sessions fails; otherwise the chunk is cold already, and what has
     landed again takes the place of what it held.
     """
 
     table: str
     chunk: str
     new: bool
+    together: bool = False
     coming: set[str] = field(default_factory=set)
     landed: list[Waits] = field(default_factory=list)
 
@@ -54,15 +60,20 @@ class Group:
 class Batch:
     """Landed files that wait to be committed together: those of a chunk that is written cold for each other, all others for half a second."""
 
-    def __init__(self, lake: Lake, todo: Sequence[Step] = ()):
-        self.lake = lake
+    def __init__(self, lake: Lake, todo: Sequence[Step] = (), *, together: bool = True):
+        self.lake, self._together = lake, together
         self._waiting: dict[str, list[Waits]] = {}
         self._since = time.monotonic()
         self._groups: dict[str, Group] = {}
         for table in dict.fromkeys(step.table for step in todo):
             self._groups |= groups(lake[table], [step for step in todo if step.table == table])
 
-    def add(self, step: Step, landed: Landed, transferred: int, seconds: float) -> bool:
+    def together(self, step: Step) -> bool:
+        """Whether a step's file lands together with others, later."""
+        group = self._groups.get(step.key)
+        return self._together and group is not None and group.together
+
+    def add(self, step: Step, landed: Landed | Job, transferred: int, seconds: float) -> bool:
         """Take a landed file in; tells whether it waits for the rest of its chunk."""
         made = step, landed, transferred, seconds
         if group := self._groups.get(step.key):
@@ -97,30 +108,44 @@ class Batch:
     def commit(self) -> Iterator[Done]:
         """Commit everything that waits, a commit for each table, and each chunk that is complete."""
         waiting, self._waiting = self._waiting, {}
-        for table, made in waiting.items():
+        for table, some in waiting.items():
+            refused, made = settled(some)
+            yield from refused
             yield from done(made, self.lake[table].commit([landed for _, landed, _, _ in made]))
         for group in {id(group): group for group in self._groups.values() if not group.coming}.values():
             yield from self._commit_cold(group)
 
     def _commit_cold(self, group: Group) -> Iterator[Done]:
         self._groups = {key: other for key, other in self._groups.items() if other is not group}
-        landed = [landed for _, landed, _, _ in group.landed]
+        table = self.lake[group.table]
+        # In order of sessions, rows need no sorting by time.
+        group.landed.sort(key=lambda made: made[0].session)
+        jobs = [job for _, job, _, _ in group.landed if isinstance(job, Job)]
+        whole = land_together(jobs) if jobs and len(jobs) == len(group.landed) else None
+        made: list[Ready]
+        if whole:
+            made = [(step, one, fetched, taken) for (step, _, fetched, taken), one in zip(group.landed, whole[0], strict=True)]
+            frames = [whole[1]]
+        else:
+            refused, made = settled(group.landed)
+            frames = []
+            yield from refused
+        landed = [landed for _, landed, _, _ in made]
         if not landed:
             return
-        table = self.lake[group.table]
         try:
-            outcomes = tiering.commit_cold(table, group.chunk, landed)
+            outcomes = tiering.commit_cold(table, group.chunk, landed, frames)
         except LakeError as fault:
             if group.new:
-                self._release(group)
+                self._release(group if whole else replace(group, landed=list(made)))
                 raise
             for one in landed:
                 table.discard(one.files)
-            yield from (
-                Done(step, "failed", transferred=fetched, seconds=taken, reason=str(fault)) for step, _, fetched, taken in group.landed
-            )
+            yield from (Done(step, "failed", transferred=fetched, seconds=taken, reason=str(fault)) for step, _, fetched, taken in made)
         else:
-            yield from done(group.landed, outcomes)
+            for job in jobs:
+                job.drop()
+            yield from done(made, outcomes)
 
     def finish(self) -> Iterator[Done]:
         """Commit everything that landed; chunks that are not complete stay hot, or as they were."""
@@ -131,7 +156,21 @@ class Batch:
         yield from self.commit()
 
 
-def done(made: Sequence[Waits], outcomes: Sequence[Outcome]) -> Iterator[Done]:
+def settled(waiting: Sequence[Waits]) -> tuple[list[Done], list[Ready]]:
+    """Files that have landed, and those that were refused; what was only fetched lands now, one by one."""
+    refused, ready = list[Done](), list[Ready]()
+    for step, made, transferred, seconds in waiting:
+        landed = land_or_refuse(made) if isinstance(made, Job) else made
+        if isinstance(made, Job):
+            made.drop()
+        if isinstance(landed, Landed):
+            ready.append((step, landed, transferred, seconds))
+        else:
+            refused.append(Done(step, "quarantined", transferred=transferred, seconds=seconds, reason=landed.reason))
+    return refused, ready
+
+
+def done(made: Sequence[Ready], outcomes: Sequence[Outcome]) -> Iterator[Done]:
     """What became of committed files."""
     for (step, landed, transferred, seconds), outcome in zip(made, outcomes, strict=True):
         rows = landed.landing.rows if outcome in ("landed", "replaced") else 0
@@ -156,6 +195,7 @@ def groups(table: LakeTable, todo: Sequence[Step], today: date | None = None) ->
             its = {step.key: step for step in rest if spec.chunk_of(step.session, period) == chunk}
             old = period == spec.chunks[0] or span_of(chunk)[1] + tiering.FOLD_AFTER <= today
             small = sum(step.size for step in its.values()) <= WHOLE_BYTES
+            each = sum(step.size for step in its.values()) <= SMALL_BYTES * len(its)
             if old and small and tiering.sealed(table, chunk, today, {key: step.session for key, step in its.items()}, patience=False):
-                found |= dict.fromkeys(its, Group(spec.name, chunk, new=True, coming=set(its)))
+                found |= dict.fromkeys(its, Group(spec.name, chunk, new=True, together=each and spec.ranges == 1, coming=set(its)))
     return found

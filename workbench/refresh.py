@@ -83,7 +83,7 @@ class Refresh:
     def _run(self, todo: list[Step]) -> Iterator[Done]:
         pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="refresh")
         running: dict[Future[Made], Step] = {}
-        batch = Batch(self.lake, todo)
+        self._batch = batch = Batch(self.lake, todo, together=self.executor is None)
         first = deciding(self.lake, todo)
         try:
             for wave in (first, [step for step in todo if step not in first]):
@@ -123,7 +123,7 @@ class Refresh:
                 pass
 
     def _make(self, step: Step) -> "Made":
-        """Fetch and land one file; a fault of the file or of its transfer is this step's own."""
+        """Fetch and land one file, or only fetch it if its chunk lands together; a fault of the file or its transfer is this step's own."""
         assert step.file
         began = time.monotonic()
         transferred = 0
@@ -132,12 +132,15 @@ class Refresh:
                 return Done(step, "failed", reason="stopped before it began")
             fetched = self.source.fetch(step.file, self.downloads)
             transferred = fetched.transferred
+            bounds = self.lake[step.table].snapshot().bounds
+            job = Job(fetched.path, step.file, self.source.name, self.lake.root, bounds, step.held, step.action == "mend", fetched.lent)
+            if self._batch.together(step):
+                return step, job, transferred, time.monotonic() - began
             try:
                 with self._landers:
-                    made = self._land(step, fetched.path)
+                    made = self._land(step, job)
             finally:
-                if not fetched.lent:
-                    fetched.path.unlink(missing_ok=True)
+                job.drop()
         except BadKeys:
             raise
         except KeyboardInterrupt:
@@ -150,18 +153,16 @@ class Refresh:
             return Done(step, "quarantined", transferred=transferred, seconds=time.monotonic() - began, reason=made.reason)
         return step, made, transferred, time.monotonic() - began
 
-    def _land(self, step: Step, path: Path) -> Landed | Refusal:
+    def _land(self, step: Step, job: Job) -> Landed | Refusal:
         """Land a fetched file. The first file of ticks that lands decides the table's ticker ranges, the same for all its chunks."""
-        assert step.file
         table = self.lake[step.table]
-        job = Job(path, step.file, self.source.name, self.lake.root, table.snapshot().bounds, step.held, step.action == "mend")
         if not table.table.routed or job.bounds is not None:
             return self._work(job)
         with self._bounds_lock:
             decided = table.snapshot().bounds
             if decided is None:
                 try:
-                    found = ranges(path, table.table, step.key)
+                    found = ranges(job.path, table.table, step.key)
                 except LandingError:
                     # Landing finds the same fault and says what is wrong with the file; the next file decides.
                     found = ()

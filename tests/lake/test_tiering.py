@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -286,6 +288,50 @@ def test_day_bars_become_one_file_a_year(bench: Workbench, vendor: Path) -> None
     assert (file.chunk, file.bucket, file.rows) == ("2023", "00", len(TICKERS) * len(days))
     assert counts(bench, "stock_day") == dict.fromkeys(days, len(TICKERS))
     check(bench.lake["stock_day"])
+
+
+YEAR = sessions.between(STOCK_DAY, date(2023, 9, 1), date(2023, 12, 29))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (bar("X", YEAR[40], volume="x"), {"volume is not a DOUBLE": 1}),
+        (bar("X", YEAR[40], volume=-1), {"volume below 0": 1}),
+        (bar("X", YEAR[40], close="NaN"), None),
+        (bar("A", YEAR[40]), {"identical to another row": 1}),
+        (bar("A", YEAR[40], close=11), None),
+        (bar("X Y", YEAR[40]), {"ticker is no symbol": 1}),
+        (bar("X", YEAR[41]), "WrongSession"),
+        (bar("A", YEAR[40], at_ns=60_000_000_000), {}),
+    ],
+    ids=str,
+)
+def test_files_that_land_together_land_as_each_alone(tmp_path: Path, vendor: Path, line: str | None, reason: object) -> None:
+    publish(vendor, YEAR, table=STOCK_DAY)
+    if line:
+        put(vendor, STOCK_DAY, YEAR[40], text([*(bar(t, YEAR[40]) for t in TICKERS), line]))
+    told = []
+    for folder, executor in (("together", None), ("alone", ThreadPoolExecutor(1))):
+        bench = Workbench(Settings.load(env={}, data=str(tmp_path / folder)))
+        summary = bench.refresh(source=f"folder:{vendor}", executor=executor).run()
+        records = {
+            key: replace(landing, files=(), landed_at="", library="", notes=())
+            for key, landing in bench.lake["stock_day"].landings().items()
+        }
+        outcomes = sorted((one.outcome, str(one.step.session), one.rows, one.refused) for one in summary.done)
+        told.append((frame(bench, "stock_day"), records, outcomes))
+        assert buckets(bench.lake["stock_day"]) == {"00"}
+        check(bench.lake["stock_day"])
+
+    (rows, records, outcomes), (same_rows, same_records, same_outcomes) = told
+    assert rows.equals(same_rows)
+    assert records == same_records
+    assert outcomes == same_outcomes
+    key = STOCK_DAY.key_of(STOCK_DAY.feeds[0], YEAR[40])
+    if isinstance(reason, dict):
+        assert records[key].reasons == reason
+    assert (key in records) == (reason != "WrongSession")
 
 
 def test_venues_of_a_session_stay_apart(bench: Workbench, vendor: Path) -> None:

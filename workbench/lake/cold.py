@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A row group holds whole tickers: as many as fit, or one of many rows.
 ROW_GROUP, OWN_GROUP = 131_072, 50_000
 # Rows that are held in memory at once, about.
-PIECE = 2_000_000
+PIECE = 3_000_000
 # Numbers of which few are equal: a dictionary would only cost.
 UNREPEATED = ("volume", "sequence_number")
 SEED = 20_240_102
@@ -47,19 +47,16 @@ class Written:
     content: int
 
 
-def bounds_for(paths: Sequence[Path], table: Table) -> tuple[str, ...]:
-    """Ticker bounds that cut some files into `table.ranges` ranges of about equal rows, in byte order."""
-    return cuts(paths, table.ranges)
+def bounds_for(paths: Sequence[Path], frames: "Sequence[pl.DataFrame]", table: Table) -> tuple[str, ...]:
+    """Ticker bounds that cut some rows into `table.ranges` ranges of about as many, in byte order."""
+    return cuts(scan(paths, frames, table), table.ranges)
 
 
-def cuts(paths: Sequence[Path], pieces: int, low: str | None = None, high: str | None = None) -> tuple[str, ...]:
-    """Tickers that cut a range of some files into pieces of about equal rows: each begins a piece, but for the first."""
-    import polars as pl
-
+def cuts(rows: "pl.LazyFrame", pieces: int, low: str | None = None, high: str | None = None) -> tuple[str, ...]:
+    """Tickers that cut a range into pieces of about equal rows: each begins a piece, but for the first."""
     if pieces == 1:
         return ()
-    rows = within(pl.scan_parquet(list(paths), glob=False).select("ticker"), low, high)
-    counts = rows.group_by("ticker").len().sort("ticker").collect(engine="streaming")
+    counts = within(rows.select("ticker"), low, high).group_by("ticker").len().sort("ticker").collect(engine="streaming")
     before = counts["len"].cum_sum() - counts["len"]
     share = (before * pieces // max(counts["len"].sum(), 1)).to_list()
     tickers: list[str] = counts["ticker"].to_list()
@@ -87,12 +84,13 @@ def touches(file: LiveFile, low: str | None, high: str | None) -> bool:
     return (low is None or file.high >= low) and (high is None or file.low < high)
 
 
-def read(paths: Sequence[Path], table: Table, low: str | None, high: str | None) -> "pl.DataFrame":
-    """A range's rows from files, in the files' order."""
+def scan(paths: Sequence[Path], frames: "Sequence[pl.DataFrame]", table: Table) -> "pl.LazyFrame":
+    """The rows of files and frames, in their order; nothing is read yet."""
     import polars as pl
 
-    rows = pl.scan_parquet(list(paths), glob=False, hive_partitioning=False).select(c.name for c in table.columns)
-    return within(rows, low, high).collect()
+    names = [c.name for c in table.columns]
+    files = [pl.scan_parquet(list(paths), glob=False, hive_partitioning=False).select(names)] if paths else []
+    return pl.concat([*files, *(frame.lazy().select(names) for frame in frames)])
 
 
 def without(rows: "pl.DataFrame", parts: Collection[Part]) -> "pl.DataFrame":
@@ -130,9 +128,10 @@ def content(rows: "pl.DataFrame") -> int:
     return int(np.add.reduce(rows.hash_rows(seed=SEED).to_numpy()))
 
 
-def filled(paths: Sequence[Path]) -> frozenset[str]:
-    """The columns that hold no NULL in any of some files."""
-    return frozenset.intersection(*(Footer.read(path).filled for path in paths))
+def filled(paths: Sequence[Path], frames: "Sequence[pl.DataFrame]") -> frozenset[str]:
+    """The columns that hold no NULL in any of some files and frames."""
+    held = [Footer.read(path).filled for path in paths]
+    return frozenset.intersection(*held, *(frozenset(c.name for c in frame if not c.null_count()) for frame in frames))
 
 
 def schema_of(table: Table, filled: Collection[str]) -> "pa.Schema":
@@ -197,11 +196,12 @@ def make(
     n: int,
     gone: Collection[Part],
     fresh: Sequence[Path],
+    frames: "Sequence[pl.DataFrame]",
     rows: int,
     at: Path,
     home: Path,
 ) -> Written:
-    """Write one range of a chunk from old files (less the sessions that are gone) and fresh ones, as a draft in the folder `at`; its place is under `home`.
+    """Write one range of a chunk from old files (less the sessions that are gone), fresh ones and frames, as a draft in the folder `at`; its place is under `home`.
 
     `rows` is about how many there will be. A draft that a run before this one finished is taken as it is. Raises `BrokenPromise` if what was written is not what was read.
     """
@@ -211,16 +211,16 @@ def make(
         if not made.file or draft.is_file() or (home / made.file.path).is_file():
             return made
     low, high = edges(bounds, n)
-    if not (paths or fresh):
+    if not (paths or fresh or frames):
         return Written(None, 0, 0)
     seen = count = hashed = 0
-    whole = filled([*paths, *fresh])
-    inner = cuts([*paths, *fresh], -(-rows // PIECE), low, high)
+    whole = filled([*paths, *fresh], frames)
+    inner = cuts(scan([*paths, *fresh], frames, table), -(-rows // PIECE), low, high)
     with writer(draft, table, whole) as add:
         for piece in range(len(inner) + 1):
             first, after = edges(inner, piece)
             span = (low if first is None else first, high if after is None else after)
-            held = [read(some, table, *span) for some in (paths, fresh) if some]
+            held = [within(scan(*some, table), *span).collect() for some in ((paths, ()), (fresh, frames)) if any(some)]
             seen += sum(map(len, held))
             kept = concat([without(held[0], gone), *held[1:]] if paths else held)
             del held

@@ -40,7 +40,10 @@ ROUND_SHARE = 0.99
 
 @dataclass(frozen=True)
 class Job:
-    """A fetched flat file to land: where its bytes are, and what the lake held of it when the plan was made."""
+    """A fetched flat file to land: where its bytes are, and what the lake held of it when the plan was made.
+
+    A file that is `lent` is somebody else's, and stays.
+    """
 
     path: Path
     file: FlatFile
@@ -49,6 +52,12 @@ class Job:
     bounds: tuple[str, ...] | None = None
     held: Landing | None = None
     mends: bool = False
+    lent: bool = True
+
+    def drop(self) -> None:
+        """Remove the fetched file, unless it is lent."""
+        if not self.lent:
+            self.path.unlink(missing_ok=True)
 
     @property
     def seen(self) -> int:

@@ -262,8 +262,9 @@ class LakeTable:
             return "already landed"
         if held.version != one.seen:
             return "overtaken"
-        # Compacted since this file was landed: its old rows stand in files that hold other sessions too.
-        moved = one.landing.files != held.files and not all(path in live for path in held.files)
+        # Cold by now: its old rows stand in files that hold other sessions too. An alias has no rows of its own.
+        own = held.files and all(path in live for path in held.files)
+        moved = one.landing.files != held.files and held.rows > 0 and not own
         return "overtaken" if moved and not rewrite else "replaced"
 
     def _write(

@@ -9,12 +9,14 @@ import hashlib
 import json
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +30,9 @@ from workbench.lake.snapshots import LiveFile, Snapshot, as_live
 from workbench.lake.store import LakeTable, Outcome
 from workbench.tables import Table, errata
 from workbench.tables.spec import period_of, span_of
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # A chunk is sealed when its newest session is this many sessions old; a session that never comes keeps it open for no longer than PATIENCE.
 SETTLED = 3
@@ -171,11 +176,11 @@ def compact(table: LakeTable, one: Unit) -> Compaction:
     return Compaction(table.table.name, one.chunk, outcome, made.rows, len(one.files), len(made.added), one.size, size, taken, one.reason)
 
 
-def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed]) -> list[Outcome]:
+def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: "Sequence[pl.DataFrame]" = ()) -> list[Outcome]:
     """Commit landed sessions of a chunk in cold files, together with the rows that the chunk holds of other sessions.
 
     So a whole chunk is written cold at once, a session published again inside a cold chunk is replaced, and a chunk whose files are gone from
-    the disk is mended; each in one commit. Raises `LakeError` if a lost file holds sessions that have not landed again.
+    the disk is mended; each in one commit. Rows of sessions that were landed together come as `frames`. Raises `LakeError` if a lost file holds sessions that have not landed again.
     """
     spec, known, lost = table.table, table.landings(), table.lost()
     first, last = span_of(chunk)
@@ -193,7 +198,7 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed]) -> list[
                 "nothing was changed. Bring the files back from a backup, or refresh when the source has these sessions."
             )
     fresh = [file for one in landed for file in one.files]
-    with disk(table.root, f"{spec.name} {chunk} was not landed"), rewritten(table, chunk, kept, gone, fresh) as made:
+    with disk(table.root, f"{spec.name} {chunk} was not landed"), rewritten(table, chunk, kept, gone, fresh, frames) as made:
         before = sum(file.rows for file in kept) + sum(one.landing.rows for one in landed)
         left = before - sum(known[key].rows for key in names & known.keys())
         if len(kept) == len(files) and made.rows != left:
@@ -206,25 +211,38 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed]) -> list[
 
 @contextmanager
 def rewritten(
-    table: LakeTable, chunk: str, files: Sequence[LiveFile], gone: Collection[cold.Part] = (), fresh: Sequence[NewFile] = ()
+    table: LakeTable,
+    chunk: str,
+    files: Sequence[LiveFile],
+    gone: Collection[cold.Part] = (),
+    fresh: Sequence[NewFile] = (),
+    frames: "Sequence[pl.DataFrame]" = (),
 ) -> Iterator[Rewrite]:
     """A chunk's rows in new cold files, in their places but not committed: live files' rows, less sessions that are gone, and fresh files'.
 
     Drafts stand in a folder named by what goes in, until the block ends: killed anywhere, a later run takes up the ranges that are done.
     """
     spec = table.table
-    bounds = decided(table, [*(file.path for file in files), *(file.path for file in fresh)])
+    bounds = decided(table, [*(file.path for file in files), *(file.path for file in fresh)], frames)
     inputs = [*files, *map(as_live, fresh)]
-    told = [spec.name, chunk, bounds, sorted(file.path for file in inputs), sorted(map(str, gone)), cold.LAYOUT]
+    told = [
+        spec.name,
+        chunk,
+        bounds,
+        sorted(file.path for file in inputs),
+        sorted(map(str, gone)),
+        cold.LAYOUT,
+        str(uuid.uuid4()) * bool(frames),
+    ]
     at = table.root / "tmp" / f"cold-{spec.name}-{chunk}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
     at.mkdir(parents=True, exist_ok=True)
 
     def make(n: int) -> cold.Written:
         low, high = cold.edges(bounds, n)
         old, young = ([table.folder / f.path for f in some if cold.touches(f, low, high)] for some in (inputs[:few], inputs[few:]))
-        return cold.make(old, spec, chunk, bounds, n, gone, young, rows // (len(bounds) + 1), at, table.folder)
+        return cold.make(old, spec, chunk, bounds, n, gone, young, frames, rows // (len(bounds) + 1), at, table.folder)
 
-    few, rows = len(files), sum(file.rows for file in inputs)
+    few, rows = len(files), sum(file.rows for file in inputs) + sum(map(len, frames))
     # Two ranges at once: the writer uses one core.
     pool = ThreadPoolExecutor(2, thread_name_prefix="cold")
     try:
@@ -249,13 +267,13 @@ def rewritten(
     shutil.rmtree(at, ignore_errors=True)
 
 
-def decided(table: LakeTable, paths: Sequence[str]) -> tuple[str, ...]:
+def decided(table: LakeTable, paths: Sequence[str], frames: "Sequence[pl.DataFrame]") -> tuple[str, ...]:
     """The table's ticker ranges; the first chunk that is written cold decides them, from some of its files."""
     bounds = table.snapshot().bounds
     if bounds is not None:
         return bounds
-    some = [table.folder / path for path in paths[:: -(-len(paths) // SAMPLED_FILES)]]
-    return table.set_bounds(cold.bounds_for(some, table.table))
+    some = [table.folder / path for path in paths[:: -(-len(paths) // SAMPLED_FILES) or 1]]
+    return table.set_bounds(cold.bounds_for(some, frames, table.table))
 
 
 def part_of(table: Table, landing: Landing) -> cold.Part:
@@ -267,7 +285,7 @@ def part_of(table: Table, landing: Landing) -> cold.Part:
 def cold_chunk(table: LakeTable, landing: Landing) -> str | None:
     """The cold chunk that holds a landing's rows; None while they stand in files of their own."""
     live = table.snapshot().by_path
-    if not landing.files or all(path in live for path in landing.files):
+    if not landing.rows or (landing.files and all(path in live for path in landing.files)):
         return None
     names = {table.table.chunk_of(landing.session, period) for period in table.table.chunks}
     return next((file.chunk for file in live.values() if file.bucket is not None and file.chunk in names), None)
