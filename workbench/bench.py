@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 from workbench import sessions
 from workbench.config import Settings
 from workbench.errors import BadRange, NoLake, UsageError
+from workbench.lake.readers import Reader, exclusive
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
+from workbench.lake.vacuum import expect_whole
 from workbench.query import status as reports
 from workbench.query.report import Report
 from workbench.tables import TABLES, find
@@ -38,7 +40,8 @@ class Workbench:
     def __init__(self, settings: Settings, as_of: datetime | None = None):
         self.settings = settings
         self.lake = Lake(settings.root)
-        self._fixed = past(self.lake, as_of) if as_of else None
+        self._reader = Reader(self.lake.root)
+        self._fixed = past(self.lake, as_of, self._reader) if as_of else None
         self._catalog: Catalog | None = None
         self._lock = threading.Lock()
 
@@ -56,6 +59,7 @@ class Workbench:
         if self._catalog:
             self._catalog.close()
             self._catalog = None
+        self._reader.close()
 
     @property
     def catalog(self) -> "Catalog":
@@ -210,9 +214,13 @@ def opened(settings: Settings) -> Iterator["Source"]:
         source.close()
 
 
-def past(lake: Lake, instant: datetime) -> dict[str, Snapshot]:
-    """Every table as it was committed at an instant. Raises `BadRange` before the first commit."""
-    shots = {name: lake[name].snapshot_at(instant) for name in TABLES}
+def past(lake: Lake, instant: datetime, reader: Reader) -> dict[str, Snapshot]:
+    """Every table as it was committed at an instant, registered. Raises `BadRange` before the first commit, `LakeError` if it was vacuumed."""
+    with exclusive(lake.root):
+        shots = {name: lake[name].snapshot_at(instant) for name in TABLES}
+        reader.hold({name: shot.version for name, shot in shots.items()})
+        for name, shot in shots.items():
+            expect_whole(lake[name], shot, instant)
     if all(shot.version < 0 for shot in shots.values()):
         raise BadRange(f"the lake in {lake.root} had no commit by {instant}; nothing was opened. Give a later instant.")
     return shots

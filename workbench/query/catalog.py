@@ -5,6 +5,7 @@ view of the right types. When a table moves, the next query sees it.
 """
 
 import os
+import platform
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -122,7 +123,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
             "memory_limit": memory_limit(settings),
             "threads": settings.threads,
             # Processes must not share spill files, whose names are the same in each.
-            "temp_directory": str(spill / str(os.getpid())),
+            "temp_directory": str(spill / f"{platform.node()}-{os.getpid()}"),
         }
     )
     for statement in (
