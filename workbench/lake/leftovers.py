@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.lake.processes import dead
+from workbench.lake.processes import dead, ours
 
 DAY_S = 24 * 3600.0
 # A download goes on where it stopped, so that what came before is worth keeping for a while; so are the ranges of a chunk that was not finished.
@@ -50,7 +50,8 @@ def discard(found: Sequence[Leftover]) -> None:
 def abandoned(root: Path, scratch: Path, spill: Path) -> Iterator[tuple[str, Path]]:
     """What can go, each with its kind."""
     for path in (root / "tmp").glob("land-*"):
-        if dead(path.name.removeprefix("land-")) or idle_s(path) > RESUMABLE_S:
+        made_by = path.name.removeprefix("land-")
+        if dead(made_by) or (not ours(made_by) and idle_s(path) > RESUMABLE_S):
             yield "drafts of a landing", path
     for path in (root / "tmp").glob("cold-*"):
         if idle_s(path) > RESUMABLE_S:
