@@ -17,6 +17,7 @@ from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import LakeError, UsageError
 from workbench.lake import leftovers
+from workbench.lake.history import sound
 from workbench.lake.leftovers import clean
 from workbench.lake.readers import exclusive
 from workbench.lake.vacuum import Vacuumed, useless, vacuum
@@ -130,15 +131,12 @@ def test_what_a_compaction_will_take_up_again_is_left(bench: Workbench) -> None:
 
 def test_a_file_that_is_committed_while_vacuum_looks_is_no_orphan(bench: Workbench, vendor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is listed before the log is read: the other way round it would be on the disk and in no commit."""
-    from workbench.lake import vacuum as module
-
-    sound = module.sound
 
     def late(place: Path, undone: str) -> object:
         publish(bench, vendor, 13)
         return sound(place, undone)
 
-    monkeypatch.setattr(module, "sound", late)
+    monkeypatch.setattr("workbench.lake.vacuum.sound", late)
     found = useless(bench.lake["stock_day"], timedelta(days=7), NOW)
 
     assert found
@@ -217,7 +215,7 @@ def test_nothing_goes_from_a_table_of_which_a_commit_is_lost(bench: Workbench) -
     before = on_disk(bench)
     (folder(bench) / "_delta_log" / f"{2:020}.json").unlink()
 
-    with pytest.raises(LakeError, match="it is missing.*nothing was removed of stock_day"):
+    with pytest.raises(LakeError, match=r"it is missing.*nothing was removed of stock_day"):
         vacuum(bench.lake, NOW, dry_run=False, orphans=NOW)
     assert on_disk(bench) == before
 
@@ -277,6 +275,8 @@ OLD = {"day": leftovers.DAY_S + 60, "week": leftovers.RESUMABLE_S + 60, "now": 0
         ("tmp/tmpab12cd34/rows", "day", "results"),
         ("tmp/folder-identities.json", "week", None),
         (f"locks/readers/{platform.node()}-{DEAD}-0123abcd.json", "now", "registrations"),
+        ("lake/main/stock_day/_delta_log/_commit_1.json.tmp", "day", "drafts of a commit"),
+        ("lake/main/stock_day/_delta_log/00000000000000000000.json", "week", None),
         ("quarantine/stock_day/2024-03-07/.123.a.csv.gz", "day", "refused, without a record"),
         ("quarantine/stock_day/2024-03-07/us-e1.rows.parquet", "day", "refused, without a record"),
         ("quarantine/stock_day/2024-03-07/us-e1.rows.parquet", "now", None),

@@ -71,6 +71,10 @@ def abandoned(root: Path, scratch: Path, spill: Path) -> Iterator[tuple[str, Pat
     for path in (root / "locks" / "readers").glob("*"):
         if (path.suffix == ".json" and dead(path.stem)) or (path.suffix == ".draft" and idle_s(path) > DAY_S):
             yield "registrations", path
+    for path in (root / "lake").glob("*/*/_delta_log/*"):
+        # Delta writes a commit beside its place and moves it there.
+        if (path.suffix == ".tmp" or "#" in path.name) and idle_s(path) > DAY_S:
+            yield "drafts of a commit", path
     for path in (root / "quarantine").glob("*/*/*"):
         if (path.name.startswith(".") or unexplained(path)) and idle_s(path) > DAY_S:
             yield "refused, without a record", path
