@@ -104,6 +104,7 @@ def table_findings(table: LakeTable, done: Verified) -> Iterator[Finding]:
     except LakeError as fault:
         told = history(table.folder)
         seen = [Finding(name, "log", "fault", str(path), why, restore(table)) for path, why in told.faults.items()]
+        seen = seen or records(table, told, told.version)[1]
         yield from seen or [Finding(name, "log", "fault", str(table.folder / "_delta_log"), str(fault), restore(table))]
     finally:
         reader.close()
