@@ -8,7 +8,7 @@ from pathlib import Path
 def owner(name: str) -> tuple[str, int] | None:
     """The machine and process that `<host>-<pid>-<8 hex>` names; None for another name."""
     pieces = name.rsplit("-", 2)
-    if len(pieces) != 3 or not pieces[1].isdigit() or len(pieces[2]) != 8:
+    if len(pieces) != 3 or not pieces[1].isdigit():
         return None
     return pieces[0], int(pieces[1])
 
