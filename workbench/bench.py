@@ -1,19 +1,22 @@
 """The workbench: settings, lake and one DuckDB session, handed to everything else."""
 
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from workbench import sessions
 from workbench.config import Settings
 from workbench.errors import BadRange, NoLake, UsageError
+from workbench.lake.readers import Reader, exclusive
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
+from workbench.lake.vacuum import expect_whole
 from workbench.query import status as reports
 from workbench.query.report import Report
 from workbench.tables import TABLES, find
@@ -38,7 +41,8 @@ class Workbench:
     def __init__(self, settings: Settings, as_of: datetime | None = None):
         self.settings = settings
         self.lake = Lake(settings.root)
-        self._fixed = past(self.lake, as_of) if as_of else None
+        self._reader = Reader(self.lake.root)
+        self._fixed = past(self.lake, as_of, self._reader) if as_of else None
         self._catalog: Catalog | None = None
         self._lock = threading.Lock()
 
@@ -56,6 +60,7 @@ class Workbench:
         if self._catalog:
             self._catalog.close()
             self._catalog = None
+        self._reader.close()
 
     @property
     def catalog(self) -> "Catalog":
@@ -157,6 +162,38 @@ class Workbench:
             steps.notes.append(f"Flat files land whole: all tickers are refreshed, not only {', '.join(symbols)}.")
         return Refresh(self.lake, origin, steps, executor, self.settings.scratch / "fetch")
 
+    # ------------------------------------------------------------------ keep
+
+    def verify(self, tables: Sequence[str] | None = None, *, quick: bool = False) -> Report:
+        """The lake against itself: log, files, statistics, rows, keys, landing records. A row for each finding, with what mends it.
+
+        `quick` reads the log and the files' footers, and no rows. Raises `UnknownName` for a table that is not declared.
+        """
+        from workbench.lake.verify import verify
+        from workbench.query import upkeep
+
+        wanted = [find(name).name for name in tables] if tables else None
+        return upkeep.verified(self.lake.root, verify(self.lake, wanted, deep=not quick, scratch=self.settings.scratch))
+
+    def vacuum(self, keep: str | timedelta = "7 days", *, dry_run: bool = True) -> Report:
+        """Remove files that were replaced longer than `keep` ago and that no open bench may read, and files that were never committed.
+
+        A dry run, the default, says what would be removed. Afterwards `as_of` reaches back for `keep`.
+        """
+        from workbench.lake.vacuum import vacuum
+        from workbench.query import upkeep
+
+        found = vacuum(self.lake, as_age(keep), dry_run=dry_run)
+        return upkeep.vacuumed(self.lake.root, found, str(keep), dry_run=dry_run)
+
+    def clean(self, *, dry_run: bool = True) -> Report:
+        """Remove what processes that are no more left in the folders for work. A dry run, the default, says what would be removed."""
+        from workbench.lake.leftovers import clean
+        from workbench.query import upkeep
+
+        spill = Path(self.settings.temp) if self.settings.temp else None
+        return upkeep.cleaned(self.lake.root, clean(self.lake.root, self.settings.scratch, spill, dry_run=dry_run), dry_run=dry_run)
+
 
 def open(data: str | Path | Settings | None = None, as_of: str | datetime | None = None, **settings: Any) -> Workbench:
     """Open the lake in a folder (default: the configured root).
@@ -210,9 +247,13 @@ def opened(settings: Settings) -> Iterator["Source"]:
         source.close()
 
 
-def past(lake: Lake, instant: datetime) -> dict[str, Snapshot]:
-    """Every table as it was committed at an instant. Raises `BadRange` before the first commit."""
-    shots = {name: lake[name].snapshot_at(instant) for name in TABLES}
+def past(lake: Lake, instant: datetime, reader: Reader) -> dict[str, Snapshot]:
+    """Every table as it was committed at an instant, registered. Raises `BadRange` before the first commit, `LakeError` if it was vacuumed."""
+    with exclusive(lake.root):
+        shots = {name: lake[name].snapshot_at(instant) for name in TABLES}
+        reader.hold({name: shot.version for name, shot in shots.items()})
+        for name, shot in shots.items():
+            expect_whole(lake[name], shot, instant)
     if all(shot.version < 0 for shot in shots.values()):
         raise BadRange(f"the lake in {lake.root} had no commit by {instant}; nothing was opened. Give a later instant.")
     return shots
@@ -228,6 +269,16 @@ def as_date(value: date | str | None) -> date | None:
         return date.fromisoformat(value)
     except ValueError as fault:
         raise BadRange(f"{value!r} is not a date; nothing was done. Write it as {sessions.today()}.") from fault
+
+
+def as_age(value: str | timedelta) -> timedelta:
+    """A length of time from its text: 7 days, 7d, 12 hours, 12h. Raises `UsageError`."""
+    if isinstance(value, timedelta):
+        return value
+    told = re.fullmatch(r"(\d+(?:\.\d+)?) *(d|day|days|h|hour|hours)", value.strip(), re.IGNORECASE)
+    if not told:
+        raise UsageError(f"{value!r} is not a length of time; nothing was done. Write it as 7d, or 12h.")
+    return timedelta(**{"days" if told[2].lower().startswith("d") else "hours": float(told[1])})
 
 
 def as_instant(value: datetime | str | None) -> datetime | None:

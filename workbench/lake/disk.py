@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.errors import LakeError
+from workbench.lake.processes import dead
 
 
 @contextmanager
@@ -24,15 +25,9 @@ def scratch(root: Path) -> Iterator[Path]:
 
 def sweep(root: Path) -> None:
     """Remove the drafts of this machine's processes that are no more."""
-    for folder in (root / "tmp").glob(f"land-{platform.node()}-*"):
-        pid = int(folder.name.split("-")[-2])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+    for folder in (root / "tmp").glob("land-*"):
+        if dead(folder.name.removeprefix("land-")):
             shutil.rmtree(folder, ignore_errors=True)
-        except PermissionError:
-            # It lives, and is somebody else's.
-            continue
 
 
 @contextmanager

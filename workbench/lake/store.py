@@ -137,7 +137,7 @@ class LakeTable:
                 info = next(json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
             landings = tuple(map(Landing.from_json, json.loads(info.get("landings", "[]"))))
             return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings)
-        except (StopIteration, ValueError, KeyError) as fault:
+        except (StopIteration, ValueError, KeyError, TypeError) as fault:
             raise self._damaged(path, repr(fault)) from fault
 
     # ------------------------------------------------------------------ commits

@@ -5,6 +5,7 @@ view of the right types. When a table moves, the next query sees it.
 """
 
 import os
+import platform
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import duckdb
 
 from workbench.config import Settings
 from workbench.errors import QueryError
+from workbench.lake.readers import Reader
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.tables import TABLES, Table, quote
@@ -34,6 +36,7 @@ class Catalog:
         self._lock = threading.RLock()
         self._pins = 0
         self._versions: dict[str, int] = {}
+        self._reader = Reader(lake.root)
         self.follow()
 
     def snapshot(self, name: str) -> Snapshot:
@@ -44,13 +47,17 @@ class Catalog:
         """Declare anew the views of tables that moved; one thread at a time, all in one transaction."""
         with self._lock:
             if self._pins and self._versions:
+                self._reader.alive()
                 return
-            moved = {name: shot for name in TABLES if (shot := self.snapshot(name)).version != self._versions.get(name)}
+            moved = self._reader.following(self._moved)
             if not moved:
                 return
             statements = [view(TABLES[name], shot, self.lake[name].folder) for name, shot in moved.items()]
             self._declaring.execute(";\n".join(["BEGIN", *statements, "COMMIT"]))
             self._versions |= {name: shot.version for name, shot in moved.items()}
+
+    def _moved(self) -> dict[str, Snapshot]:
+        return {name: shot for name in TABLES if (shot := self.snapshot(name)).version != self._versions.get(name)}
 
     @contextmanager
     def pin(self) -> Iterator[None]:
@@ -105,6 +112,7 @@ class Catalog:
     def close(self) -> None:
         """Close the session."""
         self._con.close()
+        self._reader.close()
 
 
 def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -115,7 +123,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
             "memory_limit": memory_limit(settings),
             "threads": settings.threads,
             # Processes must not share spill files, whose names are the same in each.
-            "temp_directory": str(spill / str(os.getpid())),
+            "temp_directory": str(spill / f"{platform.node()}-{os.getpid()}"),
         }
     )
     for statement in (

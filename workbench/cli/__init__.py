@@ -1,27 +1,27 @@
 """The command line: each command calls one method of the workbench and shows what comes back.
 
-Exit status: 0 done; 1 failed; 2 wrong usage; 3 from `refresh` if something due is not in the lake as it should be; 130 stopped by
-Ctrl-C. What a command reports goes to standard output, everything else to standard error.
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 from `refresh` if something due is not in the lake as it should be, and from `verify` if it
+finds a fault; 130 stopped by Ctrl-C. What a command reports goes to standard output, everything else to standard error.
 """
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from workbench import __version__
-from workbench.errors import NoSource, UsageError, WorkbenchError
-from workbench.progress import STOPPED, Lines, conclude, console, grid, kept, note, progress, refusal, show, stoppable
+from workbench.cli import keep
+from workbench.cli.shared import FAILED, Command, Commands, as_json, closing_bench, common, configured
+from workbench.errors import NoSource, WorkbenchError
+from workbench.progress import STOPPED, Lines, conclude, console, grid, kept, note, progress, show, stoppable
 
 if TYPE_CHECKING:
     from workbench.bench import Workbench
     from workbench.config import Settings
 
-FAILED, WRONG_USAGE = 1, 2
 SHOWN_ROWS = 100
 # What `demo` lands: sample files of these tables, for so many sessions.
 DEMO = (("stock_day", 250), ("stock_minute", 5), ("stock_trades", 1), ("stock_quotes", 1))
@@ -32,52 +32,6 @@ WHERE NOT is_test
 GROUP BY ticker
 ORDER BY billion_usd DESC
 LIMIT 5"""
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class Commands(click.Group):
-    """The commands; every error ends here, in one sentence and an exit status."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
-            raise
-        except KeyboardInterrupt:
-            leave(ctx, "stopped; what is committed is kept", STOPPED)
-        except UsageError as fault:
-            leave(ctx, str(fault), WRONG_USAGE)
-        except WorkbenchError as fault:
-            leave(ctx, str(fault), FAILED)
-        except Exception as fault:
-            if refused := refusal(fault):
-                leave(ctx, refused, FAILED)
-            what = " ".join(f"{type(fault).__name__}: {fault}".split())
-            leave(ctx, f"unexpected {what}. This is a fault of the workbench: please report it with what --debug shows", FAILED)
-
-
-def leave(ctx: click.Context, why: str, status: int) -> Never:
-    """End with a sentence on standard error."""
-    if ctx.meta.get("debug") and sys.exc_info()[0] is not KeyboardInterrupt:
-        import traceback
-
-        traceback.print_exc()
-    click.echo(f"workbench: {why}", err=True)
-    ctx.exit(status)
-
-
-def remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Keep an option that may stand before or after the command's name."""
-    if value:
-        ctx.meta[str(parameter.name)] = value
-
-
-def common(function: Command) -> Command:
-    """The options of every command."""
-    data = click.option("--data", metavar="ROOT", callback=remember, expose_value=False, help="The lake's root. Default: WORKBENCH_DATA.")
-    debug = click.option("--debug", is_flag=True, callback=remember, expose_value=False, help="Show the traceback of an error.")
-    return data(debug(function))
 
 
 def selection(function: Command) -> Command:
@@ -94,9 +48,6 @@ def selection(function: Command) -> Command:
     for option in reversed(options):
         function = option(function)
     return function
-
-
-as_json = click.option("--json", "json_", is_flag=True, help="Print JSON, and nothing else, on standard output.")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -465,28 +416,5 @@ def first_notebook(root: Path) -> None:
     click.echo(f"The notebook ran; open it with its results: jupyter lab {made}")
 
 
-# ---------------------------------------------------------------------- shared
-
-
-def configured(ctx: click.Context) -> "Settings":
-    """The settings; a relative --data is told from the working directory, as any path at a prompt is."""
-    from workbench.config import Settings
-
-    data = ctx.meta.get("data")
-    if data and "://" not in data:
-        data = str(Path(data).expanduser().absolute())
-    return Settings.load(data=data)
-
-
-@contextmanager
-def closing_bench(ctx: click.Context, *, must_exist: bool = False) -> Iterator["Workbench"]:
-    """The workbench that the command works on. Raises `NoLake` if it must exist and does not."""
-    from workbench import bench
-
-    settings = configured(ctx)
-    with bench.open(settings) if must_exist else bench.Workbench(settings) as opened:
-        yield opened
-
-
-if __name__ == "__main__":
-    main(prog_name="workbench")
+for command in (keep.verify, keep.vacuum, keep.clean):
+    main.add_command(command)

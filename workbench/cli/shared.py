@@ -1,0 +1,87 @@
+"""What the commands share: how errors end, the options that all take, and the workbench that they work on."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Never, TypeVar
+
+import click
+
+from workbench.errors import UsageError, WorkbenchError
+from workbench.progress import STOPPED, refusal
+
+if TYPE_CHECKING:
+    from workbench.bench import Workbench
+    from workbench.config import Settings
+
+FAILED, WRONG_USAGE, FOUND = 1, 2, 3
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Commands(click.Group):
+    """The commands; every error ends here, in one sentence and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            leave(ctx, "stopped; what is committed is kept", STOPPED)
+        except UsageError as fault:
+            leave(ctx, str(fault), WRONG_USAGE)
+        except WorkbenchError as fault:
+            leave(ctx, str(fault), FAILED)
+        except Exception as fault:
+            if refused := refusal(fault):
+                leave(ctx, refused, FAILED)
+            what = " ".join(f"{type(fault).__name__}: {fault}".split())
+            leave(ctx, f"unexpected {what}. This is a fault of the workbench: please report it with what --debug shows", FAILED)
+
+
+def leave(ctx: click.Context, why: str, status: int) -> Never:
+    """End with a sentence on standard error."""
+    if ctx.meta.get("debug") and sys.exc_info()[0] is not KeyboardInterrupt:
+        import traceback
+
+        traceback.print_exc()
+    click.echo(f"workbench: {why}", err=True)
+    ctx.exit(status)
+
+
+def remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keep an option that may stand before or after the command's name."""
+    if value:
+        ctx.meta[str(parameter.name)] = value
+
+
+def common(function: Command) -> Command:
+    """The options of every command."""
+    data = click.option("--data", metavar="ROOT", callback=remember, expose_value=False, help="The lake's root. Default: WORKBENCH_DATA.")
+    debug = click.option("--debug", is_flag=True, callback=remember, expose_value=False, help="Show the traceback of an error.")
+    return data(debug(function))
+
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON, and nothing else, on standard output.")
+
+
+def configured(ctx: click.Context) -> "Settings":
+    """The settings; a relative --data is told from the working directory, as any path at a prompt is."""
+    from workbench.config import Settings
+
+    data = ctx.meta.get("data")
+    if data and "://" not in data:
+        data = str(Path(data).expanduser().absolute())
+    return Settings.load(data=data)
+
+
+@contextmanager
+def closing_bench(ctx: click.Context, *, must_exist: bool = False) -> Iterator["Workbench"]:
+    """The workbench that the command works on. Raises `NoLake` if it must exist and does not."""
+    from workbench import bench
+
+    settings = configured(ctx)
+    with bench.open(settings) if must_exist else bench.Workbench(settings) as opened:
+        yield opened

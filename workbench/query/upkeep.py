@@ -1,0 +1,60 @@
+"""What keeping the lake gives to look at: reports of verify, vacuum and clean."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from workbench.lake.leftovers import Leftover
+from workbench.lake.vacuum import Vacuumed
+from workbench.lake.verify import Verified
+from workbench.query.report import Report, sized
+
+
+def verified(root: Path, found: Verified) -> Report:
+    """Every finding, faults first."""
+    names = ("severity", "table", "kind", "where", "what", "remedy")
+    ordered = sorted(found.findings, key=lambda one: one.severity)
+    rows = [{name: getattr(one, name) for name in names} for one in ordered]
+    faults, notes = len(found.faults), len(found.findings) - len(found.faults)
+    verdict = f"{faults} fault{'s' * (faults != 1)}" if faults else "no fault"
+    depth = f"{found.rows:,} rows read" if found.deep else "no rows read"
+    rate = (
+        f"{found.rows / max(found.seconds, 1e-3) / 1e6:,.1f} M rows/s"
+        if found.deep
+        else f"{found.files / max(found.seconds, 1e-3):,.0f} files/s"
+    )
+    title = (
+        f"{root}: {verdict}{f', {notes} notes' * (notes > 0)} in {found.tables} tables; {found.commits:,} commits, {found.landings:,} landing "
+        f"records, {found.files:,} files ({sized(found.size)}), {depth} in {found.seconds:.1f} s ({rate})"
+    )
+    facts = {name: getattr(found, name) for name in ("deep", "tables", "commits", "landings", "files", "size")} | {
+        "rows_read": found.rows * found.deep
+    }
+    return Report(title, rows, ("kind",), root=str(root), faults=faults, seconds=round(found.seconds, 3), **facts)
+
+
+def vacuumed(root: Path, found: Sequence[Vacuumed], keep: str, *, dry_run: bool) -> Report:
+    """Files and bytes by table."""
+    rows = [
+        {
+            "table": one.table,
+            "replaced": len(one.retired),
+            "orphans": len(one.orphans),
+            "bytes": one.size,
+            "folders": len(one.folders),
+            "too_young": one.young,
+            "being_read": one.read,
+        }
+        for one in found
+    ]
+    files, size = (sum(len(one.retired) + len(one.orphans) for one in found), sum(one.size for one in found))
+    did = "would be removed; nothing was" if dry_run else "removed"
+    title = f"{root}: {files:,} files, {sized(size)}, {did} (replaced more than {keep} ago, or never committed)"
+    return Report(title, rows, ("folders",), root=str(root), files=files, bytes=size, dry_run=dry_run)
+
+
+def cleaned(root: Path, found: Sequence[Leftover], *, dry_run: bool) -> Report:
+    """What was left behind, and its bytes."""
+    size = sum(one.size for one in found)
+    did = "would be removed; nothing was" if dry_run else "removed"
+    rows = [{"kind": one.kind, "bytes": one.size, "path": str(one.path)} for one in found]
+    return Report(f"{root}: {len(found)} leftovers, {sized(size)}, {did}", rows, root=str(root), bytes=size, dry_run=dry_run)
