@@ -6,9 +6,12 @@ view of the right types. When a table moves, the next query sees it.
 
 import os
 import platform
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -18,10 +21,26 @@ from workbench.errors import QueryError
 from workbench.lake.readers import Reader
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
+from workbench.query import narrow
 from workbench.tables import TABLES, Table, quote
 
 # The driver says "busy" by this class since 2.0; older ones end the open stream instead.
 BUSY: type[Exception] = getattr(duckdb, "ResourceInUseException", type("NeverRaised", (Exception,), {}))
+
+# The same twice only in a transaction of the user's own.
+TRANSACTION = "SELECT txid_current()"
+MAKES_FUNCTIONS = re.compile(r"\b(MACRO|FUNCTION)\b", re.IGNORECASE)
+PLANS = 256
+# So many files are read at once; more have a branch for each range, whose bounds let DuckDB skip it.
+FLAT = 64
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A snapshot whose statistics stand in a table of DuckDB: range and path, as a literal, of the files that the table numbers."""
+
+    version: int
+    files: list[tuple[str | None, str]]
 
 
 class Catalog:
@@ -35,8 +54,13 @@ class Catalog:
         self._threads = threading.local()
         self._lock = threading.RLock()
         self._pins = 0
-        self._versions: dict[str, int] = {}
         self._reader = Reader(lake.root)
+        self._shots: dict[str, Snapshot] = {}
+        self._logged: dict[str, Logged] = {}
+        self._plans: dict[str, narrow.Plan | None] = {}
+        # Whether the user may have made functions that are called as DuckDB's own.
+        self._functions = False
+        self._declaring.execute(f"CREATE SCHEMA {narrow.SCHEMA}")
         self.follow()
 
     def snapshot(self, name: str) -> Snapshot:
@@ -46,7 +70,7 @@ class Catalog:
     def follow(self) -> None:
         """Declare anew the views of tables that moved; one thread at a time, all in one transaction."""
         with self._lock:
-            if self._pins and self._versions:
+            if self._pins and self._shots:
                 self._reader.alive()
                 return
             moved = self._reader.following(self._moved)
@@ -54,10 +78,11 @@ class Catalog:
                 return
             statements = [view(TABLES[name], shot, self.lake[name].folder) for name, shot in moved.items()]
             self._declaring.execute(";\n".join(["BEGIN", *statements, "COMMIT"]))
-            self._versions |= {name: shot.version for name, shot in moved.items()}
+            self._shots |= moved
 
     def _moved(self) -> dict[str, Snapshot]:
-        return {name: shot for name in TABLES if (shot := self.snapshot(name)).version != self._versions.get(name)}
+        shots = {name: self.snapshot(name) for name in TABLES}
+        return {name: shot for name, shot in shots.items() if name not in self._shots or shot.version != self._shots[name].version}
 
     @contextmanager
     def pin(self) -> Iterator[None]:
@@ -73,6 +98,10 @@ class Catalog:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """The cursor of this thread, kept: its `SET`s, temporary tables and registered frames survive from call to call."""
+        self._functions = True
+        return self._own()
+
+    def _own(self) -> duckdb.DuckDBPyConnection:
         cursors = self._cursors()
         if not cursors:
             cursors.append(self._con.cursor())
@@ -85,16 +114,99 @@ class Catalog:
         return held
 
     def sql(self, query: str, values: Mapping[str, object]) -> duckdb.DuckDBPyRelation | None:
-        """Run a query on this thread's cursor; one that holds an unread stream is set aside for another."""
+        """Run a query on this thread's cursor; one that holds an unread stream is set aside for another.
+
+        Of the lake's tables it reads only the files that its conditions leave, where `narrow` understands them.
+        """
         self.follow()
+        cursor, params = self._idle(), dict(values) if values else None
+        if narrowed := self._narrowed(cursor, query, values):
+            try:
+                return cursor.sql(narrowed, params=params)
+            except duckdb.Error:
+                # The user is told what is wrong with their own text, below.
+                pass
         try:
-            return self._idle().sql(query, params=dict(values) if values else None)
+            return cursor.sql(query, params=params)
         except duckdb.Error as fault:
             raise query_error(fault) from fault
 
+    def narrowed(self, query: str, **values: object) -> str | None:
+        """The text that `sql` runs in place of a query, with the files that its conditions leave; None if that is the query itself."""
+        self.follow()
+        return self._narrowed(self._idle(), query, values)
+
+    def _narrowed(self, cursor: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object]) -> str | None:
+        """A query's text with fewer files, if it can be had."""
+        self._functions = self._functions or bool(MAKES_FUNCTIONS.search(query))
+        if not narrow.NAMED.search(query):
+            return None
+
+        def ask(question: str, given: dict[str, object]) -> list[tuple[object, ...]]:
+            return cursor.execute(question, given or None).fetchall()
+
+        try:
+            # In a transaction of the user's own a mistake of ours would end it, and it has its own snapshot.
+            if ask(TRANSACTION, {}) == ask(TRANSACTION, {}):
+                return None
+            if query not in self._plans:
+                if len(self._plans) >= PLANS:
+                    self._plans.clear()
+                self._plans[query] = narrow.read(query, ask)
+            plan = self._plans[query]
+            return self._answered(plan, ask, values) if plan and self._trusted(plan, ask) else None
+        except (duckdb.Error, LookupError, TypeError, ValueError):
+            return None
+
+    def _trusted(self, plan: narrow.Plan, ask: narrow.Ask) -> bool:
+        """Whether the functions of a plan are DuckDB's own."""
+        if not (self._functions and plan.functions):
+            return True
+        [(own,)] = ask(
+            "SELECT count(*) FROM duckdb_functions() WHERE NOT internal AND lower(function_name) IN $names", {"names": [*plan.functions]}
+        )
+        return not own
+
+    def _answered(self, plan: narrow.Plan, ask: narrow.Ask, values: Mapping[str, object]) -> str | None:
+        """The text of a plan with the files that the log's statistics leave now; None if they leave all."""
+        shots = {name: self._shots[name] for name in plan.tables}
+        if any(shot.stats is None for shot in shots.values()):
+            return None
+        logged = {name: self._log(name, shot) for name, shot in shots.items()}
+        asks = re.sub(r"\b__log_(\w+)\b", lambda hole: narrow.log(hole[1], shots[hole[1]].version), plan.asks)
+        [(usual, *answers)] = ask(asks, {name: values[name] for name in plan.values})
+        if not usual:
+            return None
+        fewer = False
+        sources = []
+        for name, numbers, tickers in zip(plan.tables, answers[::2], answers[1::2], strict=True):
+            files = logged[name].files
+            if len(numbers or ()) == len(files):
+                sources.append(quote(name))
+                continue
+            fewer = True
+            sources.append(f"({few(TABLES[name], shots[name], files, sorted(numbers or ()), tickers or ())})")
+        return re.sub(r"\b__lake(\d+)\b", lambda hole: sources[int(hole[1])], plan.text) if fewer else None
+
+    def _log(self, name: str, shot: Snapshot) -> Logged:
+        """Have the statistics of a snapshot stand in a table of DuckDB."""
+        with self._lock:
+            held = self._logged.get(name)
+            if held and held.version == shot.version:
+                return held
+            made = Logged(shot.version, located(shot, self.lake[name].folder))
+            statistics_of_the_log = shot.stats
+            self._declaring.execute(narrow.statistics(name, shot.version))
+            del statistics_of_the_log
+            # A thread that is asking the old one meets an error and runs its query as it is.
+            if held:
+                self._declaring.execute(f"DROP TABLE {narrow.log(name, held.version)}")
+            self._logged[name] = made
+            return made
+
     def _idle(self) -> duckdb.DuckDBPyConnection:
         """The first cursor of this thread that holds no unread stream."""
-        self.cursor()
+        self._own()
         cursors = self._cursors()
         for cursor in cursors:
             try:
@@ -157,29 +269,91 @@ def view(table: Table, snapshot: Snapshot, folder: Path) -> str:
 def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
     """A query over a snapshot's files: one branch for each ticker range, so that DuckDB skips those a query cannot want.
 
-    Ranges are half-open, contiguous and open at both ends, in byte order: every possible ticker has exactly one branch.
+    Ranges are half-open, contiguous and open at both ends, in byte order: every possible ticker has exactly one branch. Where there are
+    files of several ages, each age has its branches, bounded by the sessions of its files.
     """
-    if not snapshot.files:
+    if snapshot.stats is None:
         return table.empty
-    columns = ", ".join(quote(c.name) for c in table.columns)
-    by_bucket: dict[str | None, list[str]] = {}
-    for file in snapshot.files:
-        by_bucket.setdefault(file.bucket, []).append(literal(f"{folder}/{file.path}"))
-    branches = [
-        f"SELECT {columns} FROM read_parquet([{', '.join(paths)}], hive_partitioning = false){within(snapshot.bounds or (), bucket)}"
-        for bucket, paths in sorted(by_bucket.items(), key=lambda pair: pair[0] or "")
+    held: dict[int, dict[str | None, list[str]]] = {}
+    spans: dict[int, list[date]] = {}
+    fields = (snapshot.stats[name].to_pylist() for name in ("path", "chunk", "bucket", "first", "last"))
+    age = ages(table, snapshot)
+    for path, chunk, bucket, first, last in zip(*fields, strict=True):
+        which = age(chunk, bucket)
+        held.setdefault(which, {}).setdefault(bucket, []).append(literal(f"{folder}/{path}"))
+        spans.setdefault(which, []).extend((first, last))
+    groups = []
+    for which, ranges in sorted(held.items()):
+        span = spans[which]
+        # A file whose sessions the log does not know could lie anywhere.
+        known = len(held) > 1 and None not in span
+        sessions = [f"date >= DATE '{min(span)}'", f"date <= DATE '{max(span)}'"] if known else []
+        groups += [
+            ([*within(snapshot.bounds or (), bucket), *sessions], ", ".join(paths))
+            for bucket, paths in sorted(ranges.items(), key=lambda pair: pair[0] or "")
+        ]
+    return union(table, groups)
+
+
+def few(
+    table: Table,
+    snapshot: Snapshot,
+    files: Sequence[tuple[str | None, str]],
+    numbers: Sequence[int],
+    tickers: Sequence[tuple[str, int]],
+) -> str:
+    """A query over some of a snapshot's files, by their numbers; `tickers` pairs the only tickers that matter with theirs."""
+    groups: dict[str | None, list[str]] = {}
+    if len(numbers) <= FLAT:
+        return union(table, [((), ", ".join(files[n][1] for n in numbers))] if numbers else ())
+    if len({ticker for ticker, _ in tickers}) > 1:
+        # DuckDB skips row groups by one ticker, not by several.
+        for ticker, n in sorted(tickers):
+            groups.setdefault(ticker, []).append(files[n][1])
+        return union(table, [([f"ticker = {literal(ticker or '')}"], ", ".join(paths)) for ticker, paths in groups.items()])
+    for n in numbers:
+        groups.setdefault(files[n][0], []).append(files[n][1])
+    return union(table, [(within(snapshot.bounds or (), bucket), ", ".join(paths)) for bucket, paths in groups.items()])
+
+
+def located(snapshot: Snapshot, folder: Path) -> list[tuple[str | None, str]]:
+    """Range and path, as a literal, of a snapshot's files."""
+    assert snapshot.stats is not None
+    start = f"{folder}/"
+    return [
+        (bucket, literal(start + path))
+        for bucket, path in zip(*(snapshot.stats[name].to_pylist() for name in ("bucket", "path")), strict=True)
     ]
-    return "\nUNION ALL ".join(branches)
 
 
-def within(bounds: Sequence[str], bucket: str | None) -> str:
-    """The condition that a ticker range puts on its rows."""
+def ages(table: Table, snapshot: Snapshot) -> Callable[[str, str | None], int]:
+    """Tells of what age a file is, by its chunk and range: hot (0), of the newest chunks (1), or older (2).
+
+    The newest chunks are those of the finest period, which later become parts of longer ones, or else the newest one.
+    """
+    assert snapshot.stats is not None
+    cold = {chunk for chunk, bucket in zip(*(snapshot.stats[name].to_pylist() for name in ("chunk", "bucket")), strict=True) if bucket}
+    newest = {chunk for chunk in cold if len(chunk) == len(table.chunk_of(date.max))} or {max(cold, default="")}
+    return lambda chunk, bucket: 0 if bucket is None else 1 if chunk in newest else 2
+
+
+def union(table: Table, groups: Iterable[tuple[Sequence[str], str]]) -> str:
+    """A query over groups of files, written as a list of literals, with the conditions that all rows of a group meet."""
+    columns = ", ".join(quote(c.name) for c in table.columns)
+    branches = [
+        f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = false){' WHERE ' * bool(tests)}{' AND '.join(tests)}"
+        for tests, paths in groups
+    ]
+    return "\nUNION ALL ".join(branches) or table.empty
+
+
+def within(bounds: Sequence[str], bucket: str | None) -> list[str]:
+    """The conditions that a ticker range puts on its rows."""
     if bucket is None or not bounds:
-        return ""
+        return []
     n = int(bucket)
     low = [f"ticker >= {literal(bounds[n - 1])}"] if n else []
-    high = [f"ticker < {literal(bounds[n])}"] if n < len(bounds) else []
-    return f" WHERE {' AND '.join(low + high)}"
+    return low + ([f"ticker < {literal(bounds[n])}"] if n < len(bounds) else [])
 
 
 def literal(text: str) -> str:
