@@ -35,7 +35,7 @@ class Catalog:
         self._threads = threading.local()
         self._lock = threading.RLock()
         self._pins = 0
-        self._versions: dict[str, int] = {}
+        self._shots: dict[str, Snapshot] = {}
         self._reader = Reader(lake.root)
         self.follow()
 
@@ -46,7 +46,7 @@ class Catalog:
     def follow(self) -> None:
         """Declare anew the views of tables that moved; one thread at a time, all in one transaction."""
         with self._lock:
-            if self._pins and self._versions:
+            if self._pins and self._shots:
                 self._reader.alive()
                 return
             moved = self._reader.following(self._moved)
@@ -54,10 +54,17 @@ class Catalog:
                 return
             statements = [view(TABLES[name], shot, self.lake[name].folder) for name, shot in moved.items()]
             self._declaring.execute(";\n".join(["BEGIN", *statements, "COMMIT"]))
-            self._versions |= {name: shot.version for name, shot in moved.items()}
+            self._shots |= moved
+
+    def held(self, name: str) -> Snapshot:
+        """The version of a table that this session's views show: a pin's, or the newest."""
+        with self._lock:
+            self.follow()
+            return self._shots[name]
 
     def _moved(self) -> dict[str, Snapshot]:
-        return {name: shot for name in TABLES if (shot := self.snapshot(name)).version != self._versions.get(name)}
+        shots = {name: self.snapshot(name) for name in TABLES}
+        return {name: shot for name, shot in shots.items() if name not in self._shots or shot.version != self._shots[name].version}
 
     @contextmanager
     def pin(self) -> Iterator[None]:
