@@ -230,8 +230,9 @@ def from_hot(paths: Sequence[str], wanted: Request) -> list[Piece]:
 
     if not paths:
         return []
+    # Bounds beside the list, because statistics of row groups are compared with those only.
     ticker, session = pl.col("ticker"), pl.col("date")
-    tests = [ticker == wanted.tickers[0]] if len(wanted.tickers) == 1 else [ticker.is_between(wanted.tickers[0], wanted.tickers[-1])]
+    tests = [ticker >= pl.lit(wanted.tickers[0]), ticker <= pl.lit(wanted.tickers[-1])]
     if len(wanted.tickers) > 1:
         tests.append(ticker.is_in(wanted.tickers))
     if wanted.first:
