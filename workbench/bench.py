@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from workbench.plan import Plan
     from workbench.query.catalog import Catalog
-    from workbench.query.rows import Reader
+    from workbench.query.rows import Rows
     from workbench.refresh import Refresh
     from workbench.sources import Source
 
@@ -122,7 +122,7 @@ class Workbench:
 
         first, last = as_date(start), min(filter(None, (as_date(end), as_date(as_of))), default=None)
         shown = {"adjusted": adjusted, "session": session, "fill": fill}
-        return prices.bars(self._reader(), tickers, first, last, freq, table, shown)
+        return prices.bars(self._rows(), tickers, first, last, freq, table, shown)
 
     def trades(
         self, tickers: str | Iterable[str], start: date | str, end: date | str | None = None, *, table: str | None = None
@@ -145,12 +145,12 @@ class Workbench:
         from workbench.query import ticks
 
         first, last = as_date(start), as_date(end)
-        return ticks.ticks(self._reader(), what, tickers, first, last or first, table)
+        return ticks.ticks(self._rows(), what, tickers, first, last or first, table)
 
-    def _reader(self) -> "Reader":
-        from workbench.query.rows import Reader
+    def _rows(self) -> "Rows":
+        from workbench.query.rows import Rows
 
-        return Reader(self.lake, self.catalog.held, self.settings.timezone, self.settings.threads)
+        return Rows(self.lake, self.catalog.held, self.settings.timezone, self.settings.threads)
 
     def status(self) -> Report:
         """What the lake holds, a row for each table that holds something."""

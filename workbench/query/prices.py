@@ -5,7 +5,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from workbench.errors import UsageError
-from workbench.query.rows import Reader, asset_of, of_kind
+from workbench.query.rows import Rows, asset_of, of_kind
 from workbench.tables import Table
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ AS_STORED: Mapping[str, str | None] = {"adjusted": "none", "session": "all", "fi
 
 
 def bars(
-    reader: Reader,
+    source: Rows,
     tickers: str | Iterable[str],
     first: date | None,
     last: date | None,
@@ -37,7 +37,7 @@ def bars(
     if freq not in ON_DISK:
         raise UsageError(f"there are no bars of {freq!r} on disk; nothing was read. There are {' and '.join(map(repr, ON_DISK))}.")
     declared = table and of_kind(table, "bars")
-    return reader.read(tickers, lambda ticker: declared or table_of(ticker, freq), first, last, lambda _: COLUMNS)
+    return source.read(tickers, lambda ticker: declared or table_of(ticker, freq), first, last, lambda _: COLUMNS)
 
 
 def table_of(ticker: str, freq: str) -> Table:

@@ -127,7 +127,7 @@ def groups(meta: Any) -> tuple[Group, ...]:
 
 
 @dataclass(frozen=True)
-class Reader:
+class Rows:
     """Reads what a session's queries read: `shots` gives a table's snapshot, `lake` its folder."""
 
     lake: Lake

@@ -5,7 +5,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from workbench.errors import UsageError
-from workbench.query.rows import Reader, asset_of, of_kind
+from workbench.query.rows import Rows, asset_of, of_kind
 from workbench.tables import TABLES, Table
 from workbench.tables.spec import IS_TEST, SOURCE
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def ticks(
-    reader: Reader, what: str, tickers: str | Iterable[str], first: date | None, last: date | None, table: str | None
+    source: Rows, what: str, tickers: str | Iterable[str], first: date | None, last: date | None, table: str | None
 ) -> "pl.DataFrame":
     """Trades or quotes of some tickers between two sessions, both included; None is open.
 
     Raises `UsageError`, `BadRange` or `UnknownName`.
     """
     declared = table and of_kind(table, "ticks")
-    return reader.read(tickers, lambda ticker: declared or table_of(ticker, what), first, last, columns)
+    return source.read(tickers, lambda ticker: declared or table_of(ticker, what), first, last, columns)
 
 
 def table_of(ticker: str, what: str) -> Table:
