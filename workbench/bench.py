@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     import duckdb
+    import polars as pl
 
     from workbench.plan import Plan
     from workbench.query.catalog import Catalog
+    from workbench.query.rows import Rows
     from workbench.refresh import Refresh
     from workbench.sources import Source
 
@@ -97,6 +99,58 @@ class Workbench:
     def snapshots(self) -> Mapping[str, Snapshot]:
         """The version of every table that queries read now."""
         return self._fixed or {name: self.lake[name].snapshot() for name in TABLES}
+
+    def bars(
+        self,
+        tickers: str | Iterable[str],
+        start: date | str | None = None,
+        end: date | str | None = None,
+        freq: str = "1d",
+        adjusted: str = "none",
+        as_of: date | str | None = None,
+        session: str = "all",
+        fill: str | None = None,
+        *,
+        table: str | None = None,
+    ) -> "pl.DataFrame":
+        """Bars of a ticker or several, by ticker and time, between two sessions, both included; without them, all there are.
+
+        `freq` is "1d" or "1m"; bars after the date `as_of` are left out. A ticker's prefix tells its asset class; `table` names another table
+        of bars, whatever `freq` says. Unknown tickers have no rows. Raises `UsageError` for what is not on disk.
+        """
+        from workbench.query import prices
+
+        first, last = as_date(start), min(filter(None, (as_date(end), as_date(as_of))), default=None)
+        shown = {"adjusted": adjusted, "session": session, "fill": fill}
+        return prices.bars(self._rows(), tickers, first, last, freq, table, shown)
+
+    def trades(
+        self, tickers: str | Iterable[str], start: date | str, end: date | str | None = None, *, table: str | None = None
+    ) -> "pl.DataFrame":
+        """Trades of a ticker or several on a session, or on the sessions from `start` to `end`, by ticker and time.
+
+        A ticker's prefix tells its asset class; `table` names another table of ticks. Raises `UsageError` for assets without trades.
+        """
+        return self._ticks("trades", tickers, start, end, table)
+
+    def quotes(
+        self, tickers: str | Iterable[str], start: date | str, end: date | str | None = None, *, table: str | None = None
+    ) -> "pl.DataFrame":
+        """Quotes, as `trades` gives trades."""
+        return self._ticks("quotes", tickers, start, end, table)
+
+    def _ticks(
+        self, what: str, tickers: str | Iterable[str], start: date | str, end: date | str | None, table: str | None
+    ) -> "pl.DataFrame":
+        from workbench.query import ticks
+
+        first, last = as_date(start), as_date(end)
+        return ticks.ticks(self._rows(), what, tickers, first, last or first, table)
+
+    def _rows(self) -> "Rows":
+        from workbench.query.rows import Rows
+
+        return Rows(self.lake, self.catalog.held, self.settings.timezone, self.settings.threads)
 
     def status(self) -> Report:
         """What the lake holds, a row for each table that holds something."""

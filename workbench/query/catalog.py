@@ -80,6 +80,12 @@ class Catalog:
             self._declaring.execute(";\n".join(["BEGIN", *statements, "COMMIT"]))
             self._shots |= moved
 
+    def held(self, name: str) -> Snapshot:
+        """The version of a table that this session's views show: a pin's, or the newest."""
+        with self._lock:
+            self.follow()
+            return self._shots[name]
+
     def _moved(self) -> dict[str, Snapshot]:
         shots = {name: self.snapshot(name) for name in TABLES}
         return {name: shot for name, shot in shots.items() if name not in self._shots or shot.version != self._shots[name].version}
