@@ -86,7 +86,7 @@ def test_volumes_and_sizes_take_fractions_and_are_not_negative(table: Table, col
 @every_column
 def test_prices_have_a_lower_bound_only_where_they_cannot_be_negative(table: Table, column: Column) -> None:
     if column.name in ("open", "high", "low", "close", "price", "value", "ask_price", "bid_price", "settlement_price", "dollar_volume"):
-        assert column.low == (None if table.asset in ("futures", "indices") else 0)
+        assert column.low == (None if table.asset in ("futures", "indices", "archive") else 0)
         assert column.high is None
 
 
@@ -174,7 +174,7 @@ def test_any_other_object_belongs_to_no_table(key: str) -> None:
 
 
 def test_each_futures_venue_feeds_the_same_four_tables() -> None:
-    for table in TABLES.values():
+    for table in FED:
         venues = {feed.prefix.split("/")[0]: feed.venue for feed in table.feeds}
         if table.asset == "futures":
             assert venues == {

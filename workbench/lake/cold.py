@@ -47,18 +47,21 @@ class Written:
     content: int
 
 
-def bounds_for(paths: Sequence[Path], table: Table) -> tuple[str, ...]:
-    """Ticker bounds that cut some files into `table.ranges` ranges of about equal rows, in byte order."""
-    return cuts(paths, table.ranges)
+def bounds_for(paths: Sequence[Path], table: Table, since: date | None = None) -> tuple[str, ...]:
+    """Ticker bounds that cut some files (from a session on) into `table.ranges` ranges of about equal rows, in byte order."""
+    return cuts(paths, table.ranges, since=since)
 
 
-def cuts(paths: Sequence[Path], pieces: int, low: str | None = None, high: str | None = None) -> tuple[str, ...]:
+def cuts(
+    paths: Sequence[Path], pieces: int, low: str | None = None, high: str | None = None, since: date | None = None
+) -> tuple[str, ...]:
     """Tickers that cut a range of some files into pieces of about equal rows: each begins a piece, but for the first."""
     import polars as pl
 
     if pieces == 1:
         return ()
-    rows = within(pl.scan_parquet(list(paths), glob=False).select("ticker"), low, high)
+    scan = pl.scan_parquet(list(paths), glob=False, hive_partitioning=False)
+    rows = within((scan.filter(pl.col("date") >= since) if since else scan).select("ticker"), low, high)
     counts = rows.group_by("ticker").len().sort("ticker").collect(engine="streaming")
     before = counts["len"].cum_sum() - counts["len"]
     share = (before * pieces // max(counts["len"].sum(), 1)).to_list()
