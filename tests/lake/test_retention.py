@@ -317,6 +317,20 @@ def test_rows_that_nobody_accounts_for_or_that_are_lost_are_left_alone(landed: W
 
 
 @pytest.mark.parametrize("policies", [ARCHIVE, {"stock_minute": Retention(KEEP, "drop", "none")}], ids=["archived", "dropped"])
+def test_verify_finds_no_fault_in_what_left_and_what_came_again(landed: Workbench, vendor: Path, policies: dict[str, Retention]) -> None:
+    compact(landed, "stock_minute")
+    retain(landed, policies)
+    put(vendor, STOCK_MINUTE, FRI, text(minutes("AAA", FRI, 7)))
+    land(landed, vendor)
+    assert landed.verify().rows == []
+
+    retain(landed, policies)
+
+    assert landed.verify().rows == []
+    assert landed.verify(quick=True).rows == []
+
+
+@pytest.mark.parametrize("policies", [ARCHIVE, {"stock_minute": Retention(KEEP, "drop", "none")}], ids=["archived", "dropped"])
 def test_what_left_is_neither_fetched_again_nor_missed(landed: Workbench, vendor: Path, policies: dict[str, Retention]) -> None:
     retain(landed, policies)
 

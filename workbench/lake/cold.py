@@ -52,9 +52,7 @@ def bounds_for(paths: Sequence[Path], table: Table, since: date | None = None) -
     return cuts(paths, table.ranges, since=since)
 
 
-def cuts(
-    paths: Sequence[Path], pieces: int, low: str | None = None, high: str | None = None, since: date | None = None
-) -> tuple[str, ...]:
+def cuts(paths: Sequence[Path], pieces: int, low: str | None = None, high: str | None = None, since: date | None = None) -> tuple[str, ...]:
     """Tickers that cut a range of some files into pieces of about equal rows: each begins a piece, but for the first."""
     import polars as pl
 

@@ -3,7 +3,7 @@
 The commit is the record: what stands here travels in the Delta commit of the rows that it describes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -153,7 +153,11 @@ def newest(commits: Iterable[Commit]) -> dict[str, Landing]:
     known: dict[str, Landing] = {}
     for commit in commits:
         known.update((landing.key, landing) for landing in commit.landings)
-        for one in commit.retired:
-            if (held := known.get(one.key)) and held.version == one.version:
-                known[one.key] = replace(held, files=(), retired=one.then)
+        known |= withdrawn(known, commit.retired)
     return known
+
+
+def withdrawn(known: Mapping[str, Landing], retired: Iterable[Retired]) -> dict[str, Landing]:
+    """The landing records that a commit retired, as they are since; a version that landed meanwhile stays."""
+    held = [(known[one.key], one.then) for one in retired if one.key in known and known[one.key].version == one.version]
+    return {landing.key: replace(landing, files=(), retired=then) for landing, then in held}
