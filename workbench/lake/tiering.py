@@ -34,6 +34,7 @@ SETTLED = 3
 PATIENCE = timedelta(days=45)
 # Finer chunks answer cross-sections of recent sessions faster: they are folded into coarser ones when they are this old.
 FOLD_AFTER = timedelta(days=92)
+MISFIT = "other ranges"
 # Ranges are decided from at most this many files, spread over those at hand.
 SAMPLED_FILES = 5
 
@@ -117,7 +118,7 @@ def misfits(shot: Snapshot) -> list[Unit]:
         return []
     bounds = shot.bounds
     out = {file.chunk for file in shot.files if file.bucket is not None and not inside(file, bounds)}
-    return [Unit(chunk, tuple(f for f in shot.files if f.chunk == chunk and f.bucket is not None), "other ranges") for chunk in sorted(out)]
+    return [Unit(chunk, tuple(f for f in shot.files if f.chunk == chunk and f.bucket is not None), MISFIT) for chunk in sorted(out)]
 
 
 def inside(file: LiveFile, bounds: Sequence[str]) -> bool:
