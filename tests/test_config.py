@@ -1,9 +1,12 @@
 """Settings: where each value comes from, what is refused, and what is never shown."""
 
+import textwrap
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from workbench import config
 from workbench.config import Settings
 from workbench.errors import BadSetting, NoSource, UnknownName
 
@@ -128,3 +131,92 @@ def test_a_root_that_engines_would_read_as_a_pattern_is_refused(project: Path, r
 @pytest.mark.parametrize("limit", ["50%", "100%", "12.5%", "8GB", "512MiB", "1.5 TB"])
 def test_a_memory_limit_is_a_share_or_a_size(project: Path, limit: str) -> None:
     assert Settings.load({"WORKBENCH_MEMORY_LIMIT": limit}, project).memory_limit == limit
+
+
+# ---------------------------------------------------------------------- policies
+
+
+def told(project: Path, toml: str) -> Settings:
+    (project / "workbench.toml").write_text(toml)
+    return Settings.load({}, project)
+
+
+def test_the_documented_policies_can_be_loaded(project: Path) -> None:
+    example = "\n".join(line for line in (config.__doc__ or "").splitlines() if line.startswith("    "))
+
+    settings = told(project, textwrap.dedent(example))
+
+    assert {name: str(one) for name, one in settings.retention.items()} == {
+        "stock_minute": "keep 2 years, then archive",
+        "stock_quotes": "keep 6 months, then drop, with or without a rollup",
+    }
+    maintain = settings.maintain
+    assert (maintain.after_refresh, maintain.seconds) == (True, 60)
+    assert [str(age) for age in (maintain.compact_after, maintain.fold_after, maintain.vacuum_keep)] == ["30 days", "92 days", "7 days"]
+
+
+def test_without_a_policy_nothing_is_ever_removed(project: Path) -> None:
+    assert told(project, "").retention == {}
+
+
+def test_policies_are_shown_with_their_origin(project: Path) -> None:
+    settings = told(project, '[retention.stock_minute]\nkeep = "1 year"\nthen = "drop"\n[maintain]\nseconds = 5\n')
+    shown = {row["setting"]: (row["value"], row["from"]) for row in settings.shown()}
+    assert shown["retention.stock_minute"] == ("keep 1 year, then drop", "workbench.toml")
+    assert shown["maintain.seconds"] == ("5", "workbench.toml")
+    assert shown["maintain.vacuum_keep"] == ("7 days", "default")
+
+
+@pytest.mark.parametrize(
+    ("keep", "cutoff"),
+    [
+        ("2 years", date(2022, 2, 28)),
+        ("1 month", date(2024, 1, 29)),
+        ("1 quarter", date(2023, 11, 29)),
+        ("6 weeks", date(2024, 1, 18)),
+        ("30 days", date(2024, 1, 30)),
+        ("4 YEARS", date(2020, 2, 29)),
+        ("99999 years", date(1, 1, 29)),
+        ("99999 weeks", date(107, 8, 25)),
+    ],
+)
+def test_an_age_is_counted_back_by_the_calendar(project: Path, keep: str, cutoff: date) -> None:
+    settings = told(project, f'[retention.stock_minute]\nkeep = "{keep}"\nthen = "drop"\n')
+    assert settings.retention["stock_minute"].keep.before(date(2024, 2, 29)) == cutoff
+
+
+GOOD = '[retention.stock_minute]\nkeep = "2 years"\nthen = "drop"\n'
+
+
+@pytest.mark.parametrize(
+    ("toml", "error", "hint"),
+    [
+        (GOOD.replace("minute", "minut"), UnknownName, "did you mean stock_minute"),
+        (GOOD.replace("stock_minute", "ohlcv_archive"), UnknownName, "no table"),
+        (GOOD.replace("keep", "kepe"), UnknownName, "did you mean keep"),
+        (GOOD.replace("years", "yaers"), UnknownName, "did you mean years"),
+        (GOOD.replace("2 years", "years"), BadSetting, "a count and a unit"),
+        (GOOD.replace('"2 years"', "2"), BadSetting, "a count and a unit"),
+        (GOOD.replace("2 years", "0 days"), BadSetting, "keep nothing"),
+        (GOOD.replace("2 years", "-1 days"), BadSetting, "a count and a unit"),
+        (GOOD.replace("drop", "delete"), BadSetting, '"archive" or "drop"'),
+        (GOOD.replace('then = "drop"', ""), BadSetting, '"archive" or "drop"'),
+        (GOOD.replace('keep = "2 years"', ""), BadSetting, "lacks keep"),
+        (GOOD + "rollup = false", BadSetting, '"required" or "none"'),
+        (GOOD.replace("stock_minute", "stock_quotes"), BadSetting, "no table sums the rows of stock_quotes up"),
+        (GOOD.replace("stock_minute", "stock_day"), BadSetting, "no table sums the rows of stock_day up"),
+        (GOOD.replace("stock_minute", "stock_trades").replace("drop", "archive"), BadSetting, "bars, not ticks"),
+        ("retention = 2", BadSetting, r"must be a section"),
+        ("[retention]\nstock_minute = 2", BadSetting, r"must be a section"),
+        ("[maintain]\nsecond = 5", UnknownName, "did you mean seconds"),
+        ("[maintain]\nseconds = -5", BadSetting, "0 or more"),
+        ('[maintain]\nseconds = "soon"', BadSetting, "whole number"),
+        ('[maintain]\nafter_refresh = "perhaps"', BadSetting, "true or false"),
+        ('[maintain]\nvacuum_keep = "7 moons"', UnknownName, "unit of time"),
+        ("[retentoin.stock_minute]", UnknownName, "did you mean retention"),
+    ],
+)
+def test_a_policy_that_cannot_be_followed_is_refused_where_it_stands(project: Path, toml: str, error: type[Exception], hint: str) -> None:
+    with pytest.raises(error, match=hint) as refused:
+        told(project, toml)
+    assert "workbench.toml" in str(refused.value) and "nothing was done" in str(refused.value)

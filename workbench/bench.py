@@ -240,6 +240,46 @@ class Workbench:
         found = vacuum(self.lake, as_age(keep), dry_run=dry_run)
         return upkeep.vacuumed(self.lake.root, found, str(keep), dry_run=dry_run)
 
+    def compact(
+        self, tables: Sequence[str] | None = None, chunk: str | None = None, *, everything: bool = False, ranges: bool = False
+    ) -> Report:
+        """Write chunks that are complete as cold files, cut by ticker and in order. A row for each: files, rows and bytes before and after.
+
+        `chunk` names one to write now, complete or not; `everything` takes all. `ranges` decides where tables are cut anew, from their
+        newest sessions, and writes every chunk by it; killed, it goes on where it was. Raises `UnknownName`, `BadRange` or `UsageError`.
+        """
+        from workbench.lake import maintain
+        from workbench.query import tiers
+
+        named = [self.lake[find(name).name] for name in tables] if tables else [self.lake[name] for name in TABLES]
+        tasks = [
+            task
+            for table in named
+            for task in (maintain.reranged(table) if ranges else maintain.asked(table, chunk, everything=everything))
+        ]
+        return tiers.upkept(self.lake.root, maintain.run(tasks))
+
+    def retain(self, *, dry_run: bool = True) -> Report:
+        """Move what is older than `[retention]` in workbench.toml keeps it to `ohlcv_archive`, or drop it. A dry run, the default, says what."""
+        from workbench.lake import maintain, retention
+        from workbench.query import tiers
+
+        if dry_run:
+            plan = retention.plan(self.lake, self.settings.retention)
+            return tiers.leaving(self.lake.root, plan, policies=len(self.settings.retention))
+        return tiers.upkept(self.lake.root, maintain.run(maintain.leaving(self.lake, self.settings)))
+
+    def maintain(self, seconds: float | None = None) -> Report:
+        """All upkeep that is due: clean, vacuum, retain by `[retention]`, compact. No task is begun when so many seconds have passed.
+
+        Raises `Busy` while another process does the same.
+        """
+        from workbench.lake import maintain
+        from workbench.query import tiers
+
+        notes = [f"[retention] in workbench.toml: {name}: {policy}." for name, policy in self.settings.retention.items()]
+        return tiers.upkept(self.lake.root, maintain.maintain(self.lake, self.settings, seconds), notes)
+
     def clean(self, *, dry_run: bool = True) -> Report:
         """Remove what processes that are no more left in the folders for work. A dry run, the default, says what would be removed."""
         from workbench.lake.leftovers import clean

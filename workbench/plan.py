@@ -7,14 +7,14 @@ from datetime import date
 from typing import Literal
 
 from workbench import sessions
-from workbench.errors import BadRange
+from workbench.errors import BadRange, UsageError
 from workbench.lake.landings import Landing
 from workbench.lake.quarantine import Refusal, refusals
 from workbench.lake.store import Lake
 from workbench.lake.tiering import lost_landings
 from workbench.query.report import Report, sized
 from workbench.sources import FlatFile, Source
-from workbench.tables import TABLES, Table, errata, find
+from workbench.tables import FED, TABLES, Table, errata, find
 
 DEFAULT_SESSIONS = 30
 DEFAULT_TABLES = ("stock_day", "stock_minute")
@@ -143,7 +143,8 @@ def plan(
 def check(datasets: Sequence[str] | None, start: date | None, end: date | None, days: int | None) -> None:
     """Raise `UnknownName` or `BadRange` for what cannot be asked, before any source is."""
     for name in datasets or ():
-        find(name)
+        if not find(name).feeds:
+            raise UsageError(f"{name} is filled by `workbench retain`, not from flat files; nothing was done. Name a table that they fill.")
     if start and end and end < start:
         raise BadRange(f"the range ends ({end}) before it starts ({start}); nothing was done. Turn the two dates round.")
     if days is not None and (start or end):
@@ -156,7 +157,7 @@ def check(datasets: Sequence[str] | None, start: date | None, end: date | None, 
 
 def default_tables(source: Source) -> Iterable[Table]:
     """The tables to refresh when none are named: all that a folder may hold, day and minute bars of stocks else."""
-    return TABLES.values() if source.name == "folder" else [TABLES[name] for name in DEFAULT_TABLES]
+    return FED if source.name == "folder" else [TABLES[name] for name in DEFAULT_TABLES]
 
 
 def span(table: Table, start: date | None, end: date | None, days: int | None) -> tuple[date, date]:

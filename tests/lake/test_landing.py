@@ -29,7 +29,7 @@ from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.lake.quarantine import refusals
 from workbench.refresh import Summary
-from workbench.tables import Table, find
+from workbench.tables import FED, Table, find
 
 
 @pytest.fixture
@@ -473,7 +473,7 @@ def line_of(table: Table, ticker: str, ns: int) -> str:
     return ",".join(text_of.get(c.name, "" if not c.required else by_type[c.type]) for c in table.vendor)
 
 
-@pytest.mark.parametrize("name", sorted(set(find.__globals__["TABLES"])))
+@pytest.mark.parametrize("name", sorted(table.name for table in FED))
 def test_every_declared_table_lands_what_it_declares(bench: Workbench, vendor: Path, name: str) -> None:
     table = find(name)
     first = (table.session_ns(THU)[0] + table.session_ns(THU)[1]) // 2
@@ -492,7 +492,7 @@ def test_every_declared_table_lands_what_it_declares(bench: Workbench, vendor: P
         assert rows(bench, f"SELECT DISTINCT venue FROM {name} ORDER BY 1") == sorted((feed.venue,) for feed in table.feeds)
 
 
-@pytest.mark.parametrize("name", [name for name, table in find.__globals__["TABLES"].items() if not table.stray[0]])
+@pytest.mark.parametrize("name", [table.name for table in FED if not table.stray[0]])
 def test_every_table_refuses_stamps_of_the_day_before(bench: Workbench, vendor: Path, name: str) -> None:
     table = find(name)
     put(vendor, table, THU, text([line_of(table, "AA", table.session_ns(THU)[0] - 1)], ",".join(table.headers[0])))

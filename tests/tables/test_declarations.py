@@ -7,7 +7,7 @@ import exchange_calendars
 import pytest
 
 from workbench.errors import UnknownName
-from workbench.tables import TABLES, Column, Table, find, locate
+from workbench.tables import ARCHIVE, FED, TABLES, Column, Table, find, locate
 
 FUTURES_BAR = "ticker,exchange,session_end_date,window_start,open,high,low,close,volume,dollar_volume,transactions"
 BAR = "ticker,volume,open,close,high,low,window_start,transactions"
@@ -50,7 +50,7 @@ HOUR = 3_600 * 10**9
 # Numbers that count nothing and measure nothing.
 UNITLESS = {"correction", "exchange", "ask_exchange", "bid_exchange", "sequence_number", "report_sequence", "tape", "trf_id"}
 
-every_table = pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+every_table = pytest.mark.parametrize("table", FED, ids=lambda table: table.name)
 every_column = pytest.mark.parametrize(
     ("table", "column"), [pytest.param(t, c, id=f"{t.name}.{c.name}") for t in TABLES.values() for c in t.columns]
 )
@@ -61,7 +61,8 @@ def names(table: Table) -> list[str]:
 
 
 def test_every_flat_file_dataset_is_declared() -> None:
-    assert set(TABLES) == set(HEADERS)
+    assert {table.name for table in FED} == set(HEADERS)
+    assert set(TABLES) == {*HEADERS, "ohlcv_archive"}
 
 
 @every_column
@@ -85,7 +86,7 @@ def test_volumes_and_sizes_take_fractions_and_are_not_negative(table: Table, col
 @every_column
 def test_prices_have_a_lower_bound_only_where_they_cannot_be_negative(table: Table, column: Column) -> None:
     if column.name in ("open", "high", "low", "close", "price", "value", "ask_price", "bid_price", "settlement_price", "dollar_volume"):
-        assert column.low == (None if table.asset in ("futures", "indices") else 0)
+        assert column.low == (None if table.asset in ("futures", "indices", "archive") else 0)
         assert column.high is None
 
 
@@ -173,7 +174,7 @@ def test_any_other_object_belongs_to_no_table(key: str) -> None:
 
 
 def test_each_futures_venue_feeds_the_same_four_tables() -> None:
-    for table in TABLES.values():
+    for table in FED:
         venues = {feed.prefix.split("/")[0]: feed.venue for feed in table.feeds}
         if table.asset == "futures":
             assert venues == {
@@ -296,3 +297,30 @@ def test_a_misspelt_table_is_answered_with_the_nearest() -> None:
 def test_a_misspelt_column_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean sip_timestamp"):
         TABLES["stock_trades"]["sip_timestam"]
+
+
+@every_table
+def test_the_archive_has_every_column_of_a_bar_in_its_type(table: Table) -> None:
+    if table.kind == "bars":
+        assert {(c.name, c.type) for c in table.columns} <= {(c.name, c.type) for c in ARCHIVE.columns}
+
+
+def test_the_archive_requires_only_what_every_bar_has() -> None:
+    required = {c.name for c in ARCHIVE.columns if c.required}
+    own = {"base_table", "timeframe"}
+    assert all(required - own <= {c.name for c in table.columns if c.required} for table in FED if table.kind == "bars")
+    assert own <= required
+
+
+# The coarser table of each; quotes have none, nor have the coarsest bars.
+ROLLUPS = {
+    **{f"{asset}_minute": f"{asset}_day" for asset in ("stock", "option", "index", "forex", "crypto")},
+    **{f"{asset}_trades": f"{asset}_minute" for asset in ("stock", "option", "crypto", "futures")},
+    "futures_minute": "futures_session",
+    "index_values": "index_minute",
+}
+
+
+def test_rows_are_summed_up_in_the_next_coarser_bars() -> None:
+    assert {table.name: table.rollup for table in TABLES.values() if table.rollup} == ROLLUPS
+    assert all({f.venue for f in TABLES[name].feeds} == {f.venue for f in TABLES[rollup].feeds} for name, rollup in ROLLUPS.items())

@@ -47,9 +47,12 @@ class Written:
     content: int
 
 
-def bounds_for(paths: Sequence[Path], frames: "Sequence[pl.DataFrame]", table: Table) -> tuple[str, ...]:
-    """Ticker bounds that cut some rows into `table.ranges` ranges of about as many, in byte order."""
-    return cuts(scan(paths, frames, table), table.ranges)
+def bounds_for(paths: Sequence[Path], frames: "Sequence[pl.DataFrame]", table: Table, since: date = date.min) -> tuple[str, ...]:
+    """Ticker bounds that cut rows (from a session on) into `table.ranges` ranges of about as many, in byte order."""
+    import polars as pl
+
+    rows = scan(paths, frames, table)
+    return cuts(rows.filter(pl.col("date") >= since) if since > date.min else rows, table.ranges)
 
 
 def cuts(rows: "pl.LazyFrame", pieces: int, low: str | None = None, high: str | None = None) -> tuple[str, ...]:
@@ -91,6 +94,11 @@ def scan(paths: Sequence[Path], frames: "Sequence[pl.DataFrame]", table: Table) 
     names = [c.name for c in table.columns]
     files = [pl.scan_parquet(list(paths), glob=False, hive_partitioning=False).select(names)] if paths else []
     return pl.concat([*files, *(frame.lazy().select(names) for frame in frames)])
+
+
+def read(paths: Sequence[Path], table: Table, low: str | None, high: str | None) -> "pl.DataFrame":
+    """A range's rows from files, in the files' order."""
+    return within(scan(paths, (), table), low, high).collect()
 
 
 def without(rows: "pl.DataFrame", parts: Collection[Part]) -> "pl.DataFrame":

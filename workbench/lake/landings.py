@@ -3,7 +3,8 @@
 The commit is the record: what stands here travels in the Delta commit of the rows that it describes.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -28,7 +29,8 @@ class NewFile:
 class Landing:
     """The landing record: what became of one flat file.
 
-    `rows_in = rows + quarantined`, always. `version` counts the versions of the object that were landed, from 1.
+    `rows_in = rows + quarantined`, always. `version` counts the versions of the object that were landed, from 1. `retired` says what
+    retention made of the rows since: "archived" or "dropped"; empty while the table holds them.
     """
 
     key: str
@@ -48,6 +50,12 @@ class Landing:
     landed_at: str
     notes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    retired: str = ""
+
+    @property
+    def held(self) -> int:
+        """The rows of it that its table holds now."""
+        return 0 if self.retired else self.rows
 
     def to_json(self) -> dict[str, Any]:
         """The record as it stands in the commit."""
@@ -82,7 +90,8 @@ class Landed:
 class Rewrite:
     """Files that take the place of others, row for row: what compaction commits, and a session published again inside a cold chunk.
 
-    `content` is a hash of the rows that does not depend on their order (`lake.cold.content`).
+    `content` is a hash of the rows that does not depend on their order (`lake.cold.content`). `origin` is the table that rows came from
+    if they are new to this one, as in the archive.
     """
 
     chunk: str
@@ -90,6 +99,7 @@ class Rewrite:
     added: tuple[NewFile, ...]
     bounds: tuple[str, ...]
     content: int
+    origin: str = ""
 
     @property
     def rows(self) -> int:
@@ -104,12 +114,50 @@ class Rewrite:
             "added": [file.path for file in self.added],
             "rows": self.rows,
             "content": str(self.content),
+            **({"origin": self.origin} if self.origin else {}),
         }
 
 
 @dataclass(frozen=True)
+class Retired:
+    """A landed object whose rows retention took out of the table, at the version that was landed then; `then` is "archived" or "dropped"."""
+
+    key: str
+    version: int
+    session: date
+    venue: str
+    rows: int
+    then: str
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Retired":
+        """The record as a commit holds it."""
+        return cls(**record | {"session": date.fromisoformat(record["session"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in the commit."""
+        return {**asdict(self), "session": self.session.isoformat()}
+
+
+@dataclass(frozen=True)
 class Commit:
-    """What a commit says of itself: when it was made, and the landing records it carries."""
+    """What a commit says of itself: when it was made, the landing records it carries, and what it retired."""
 
     at: datetime
     landings: tuple[Landing, ...]
+    retired: tuple[Retired, ...] = ()
+
+
+def newest(commits: Iterable[Commit]) -> dict[str, Landing]:
+    """The newest landing record of every object, by key; what was retired since says so and has no files."""
+    known: dict[str, Landing] = {}
+    for commit in commits:
+        known.update((landing.key, landing) for landing in commit.landings)
+        known |= withdrawn(known, commit.retired)
+    return known
+
+
+def withdrawn(known: Mapping[str, Landing], retired: Iterable[Retired]) -> dict[str, Landing]:
+    """The landing records that a commit retired, as they are since; a version that landed meanwhile stays."""
+    held = [(known[one.key], one.then) for one in retired if one.key in known and known[one.key].version == one.version]
+    return {landing.key: replace(landing, files=(), retired=then) for landing, then in held}

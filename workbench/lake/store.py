@@ -17,7 +17,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
 from workbench.errors import BrokenPromise, Busy, LakeError
-from workbench.lake.landings import Commit, Landed, Landing, NewFile, Rewrite
+from workbench.lake.landings import Commit, Landed, Landing, NewFile, Retired, Rewrite, newest
 from workbench.lake.snapshots import BOUNDS, LiveFile, Snapshot, bounds_of, read
 from workbench.lake.types import DELTA
 from workbench.tables import TABLES, Table
@@ -123,7 +123,7 @@ class LakeTable:
             while self._committed(len(self._commits)):
                 self._commits.append(self._commit(len(self._commits)))
             commits = self._commits if version is None else self._commits[: version + 1]
-            return {landing.key: landing for commit in commits for landing in commit.landings}
+            return newest(commits)
 
     def version_at(self, instant: datetime) -> int:
         """The newest version committed by an instant, by the commits' own timestamps; -1 if there was none."""
@@ -136,7 +136,8 @@ class LakeTable:
             with path.open() as lines:
                 info = next(json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
             landings = tuple(map(Landing.from_json, json.loads(info.get("landings", "[]"))))
-            return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings)
+            retired = tuple(map(Retired.from_json, json.loads(info.get("retired", "[]"))))
+            return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings, retired)
         except (StopIteration, ValueError, KeyError, TypeError) as fault:
             raise self._damaged(path, repr(fault)) from fault
 
@@ -174,14 +175,18 @@ class LakeTable:
                     raise
         return self._open()
 
-    def set_bounds(self, bounds: Sequence[str]) -> tuple[str, ...]:
-        """Decide the table's ticker ranges, unless they are; gives the ranges it has now."""
+    def set_bounds(self, bounds: Sequence[str], *, anew: bool = False) -> tuple[str, ...]:
+        """Decide the table's ticker ranges, unless they are; gives the ranges it has now.
+
+        `anew` decides them once more: files cut by the old ones stay where they are until they are rewritten, and landings and rewrites
+        by the old ones are refused from now on.
+        """
         from deltalake.exceptions import CommitFailedError
 
         for attempt in range(ATTEMPTS):
             delta = self.create()
             held = bounds_of(delta)
-            if held is not None:
+            if held == tuple(bounds) or (held is not None and not anew):
                 return held
             try:
                 delta.alter.set_table_properties({BOUNDS: json.dumps(list(bounds))}, raise_if_not_exists=False)
@@ -246,6 +251,22 @@ class LakeTable:
             pause(attempt)
         raise self._too_busy()
 
+    def retire(self, paths: Sequence[str], retired: Sequence[Retired]) -> bool:
+        """Take files out of the table, in one commit that says which landed objects their rows were of.
+
+        False, and nothing done, if any of the files or objects has been replaced meanwhile. Raises `Busy` as `commit` does.
+        """
+        for attempt in range(ATTEMPTS):
+            delta = self.create()
+            live, known = self._live(delta), self.landings()
+            same = all((held := known.get(one.key)) and held.version == one.version and not held.retired for one in retired)
+            if not same or not all(path in live for path in paths):
+                return False
+            if self._write(delta, live, (), set(paths), (), None, retired):
+                return True
+            pause(attempt)
+        raise self._too_busy()
+
     def _live(self, delta: "DeltaTable") -> dict[str, LiveFile]:
         """The files of a version, by path; those of the snapshot held, if it is that version."""
         shot = self._snapshot if self._snapshot.version == delta.version() else read(delta)
@@ -275,6 +296,7 @@ class LakeTable:
         removed: Set[str],
         landed: Sequence[Landed],
         rewrite: Rewrite | None,
+        retired: Sequence[Retired] = (),
     ) -> bool:
         """Write one commit; False if another writer was first."""
         from deltalake import CommitProperties, Transaction
@@ -284,7 +306,7 @@ class LakeTable:
         if rewrite:
             for file in added:
                 self._keeps_promise(file, rewrite.chunk)
-        now, changes = int(time.time() * 1000), bool(landed)
+        now, changes = int(time.time() * 1000), bool(landed or retired or (rewrite and rewrite.origin))
         adds = [
             AddAction(f.path, f.size, {"chunk": f.chunk, "bucket": f.bucket}, now, data_change=changes, stats=json.dumps(f.stats))
             for f in added
@@ -295,6 +317,7 @@ class LakeTable:
         ]
         records = [one.landing.to_json() | {"version": one.seen + 1} for one in landed]
         metadata = {"landings": json.dumps(records)} | ({"rewrite": json.dumps(rewrite.to_json())} if rewrite else {})
+        metadata |= {"retired": json.dumps([one.to_json() for one in retired])} if retired else {}
         try:
             delta.create_write_transaction(
                 [*adds, *removes],

@@ -39,6 +39,7 @@ SETTLED = 3
 PATIENCE = timedelta(days=45)
 # Finer chunks answer cross-sections of recent sessions faster: they are folded into coarser ones when they are this old.
 FOLD_AFTER = timedelta(days=92)
+MISFIT = "other ranges"
 # Ranges are decided from at most this many files, spread over those at hand.
 SAMPLED_FILES = 5
 
@@ -83,16 +84,19 @@ class Compaction:
 # ---------------------------------------------------------------------- which
 
 
-def due(table: LakeTable, today: date | None = None, *, everything: bool = False) -> list[Unit]:
+def due(table: LakeTable, today: date | None = None, *, everything: bool = False, fold_after: timedelta = FOLD_AFTER) -> list[Unit]:
     """The chunks to write cold now, oldest first. `everything` takes chunks that are not sealed, too."""
     shot = table.snapshot()
     spec, today = table.table, today or sessions.today()
+    if not spec.feeds:
+        # The archive is written once, as it stays.
+        return []
     if spec.routed:
         return misfits(shot)
     units = []
     for whole, files in by_chunk(shot.files, lambda file: spec.chunk_of(file.first, spec.chunks[-1])):
         over = span_of(whole)[1]
-        if any(file.chunk == whole and file.bucket for file in files) or everything or over + FOLD_AFTER <= today:
+        if any(file.chunk == whole and file.bucket for file in files) or everything or over + fold_after <= today:
             units += unit(table, whole, files, today, everything=everything)
         else:
             for chunk, its in by_chunk(files, lambda file: spec.chunk_of(file.first)):
@@ -119,7 +123,7 @@ def misfits(shot: Snapshot) -> list[Unit]:
         return []
     bounds = shot.bounds
     out = {file.chunk for file in shot.files if file.bucket is not None and not inside(file, bounds)}
-    return [Unit(chunk, tuple(f for f in shot.files if f.chunk == chunk and f.bucket is not None), "other ranges") for chunk in sorted(out)]
+    return [Unit(chunk, tuple(f for f in shot.files if f.chunk == chunk and f.bucket is not None), MISFIT) for chunk in sorted(out)]
 
 
 def inside(file: LiveFile, bounds: Sequence[str]) -> bool:
@@ -190,7 +194,7 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: 
     kept = [file for file in files if file.path not in lost]
     if len(kept) < len(files):
         missed = sorted(
-            str(held.session) for held in known.values() if first <= held.session <= last and held.key not in names and held.rows
+            str(held.session) for held in known.values() if first <= held.session <= last and held.key not in names and held.held
         )
         if missed:
             raise LakeError(
@@ -200,7 +204,7 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: 
     fresh = [file for one in landed for file in one.files]
     with disk(table.root, f"{spec.name} {chunk} was not landed"), rewritten(table, chunk, kept, gone, fresh, frames) as made:
         before = sum(file.rows for file in kept) + sum(one.landing.rows for one in landed)
-        left = before - sum(known[key].rows for key in names & known.keys())
+        left = before - sum(known[key].held for key in names & known.keys())
         if len(kept) == len(files) and made.rows != left:
             raise BrokenPromise(
                 f"{spec.name} {chunk} would hold {made.rows:,} rows where {left:,} are accounted for; it was not committed and the lake is "

@@ -19,7 +19,7 @@ from workbench.lake import contents, leftovers, quarantine
 from workbench.lake.cold import Part
 from workbench.lake.files import Checked, Finding, check, where_to
 from workbench.lake.history import History, history
-from workbench.lake.landings import Landing
+from workbench.lake.landings import Landing, Retired, withdrawn
 from workbench.lake.readers import Reader
 from workbench.lake.snapshots import LiveFile, Snapshot
 from workbench.lake.store import Lake, LakeTable
@@ -241,6 +241,7 @@ def records(table: LakeTable, told: History, version: int) -> tuple[dict[str, La
         path = str(table.folder / "_delta_log" / f"{at:020}.json")
         try:
             landings = [Landing.from_json(record) for record in json.loads(info.get("landings", "[]"))] if at <= version else []
+            retired = [Retired.from_json(record) for record in json.loads(info.get("retired", "[]"))] if at <= version else []
         except (ValueError, KeyError, TypeError) as fault:
             odd.append(
                 Finding(table.table.name, "record", "fault", path, f"its landing records cannot be read ({fault!r})", restore(table))
@@ -251,6 +252,7 @@ def records(table: LakeTable, told: History, version: int) -> tuple[dict[str, La
             if one.rows_in != one.rows + one.quarantined:
                 what = f"{one.key} had {one.rows_in:,} rows, of which {one.rows:,} landed and {one.quarantined:,} were refused"
                 odd.append(Finding(table.table.name, "record", "fault", path, what, restore(table)))
+        found |= withdrawn(found, retired)
     return found, odd
 
 
@@ -259,13 +261,15 @@ def session_findings(
 ) -> Iterator[Finding]:
     """Rows of each session, and venue, against the landing records; where no rows were read, of each session or chunk that files tell."""
     spec = table.table
+    if not spec.feeds:
+        return  # filled from other tables, which keep the records
     landed: Counter[tuple[object, ...]] = Counter()
     held: Counter[tuple[object, ...]] = Counter()
     if checked is not None:
         if any(one.contents is None for one in checked.values()):
             return  # what cannot be read is a finding of its own
         for one in landings.values():
-            landed[part_of(spec, one)] += one.rows
+            landed[part_of(spec, one)] += one.held
         for seen in checked.values():
             held.update(seen.contents.sessions if seen.contents else {})
     else:
@@ -276,7 +280,7 @@ def session_findings(
             return (chunk if chunk in wide else day, None)
 
         for one in landings.values():
-            landed[group(one.session)] += one.rows
+            landed[group(one.session)] += one.held
         for file in shot.files:
             held[group(file.first)] += file.rows
     for part in sorted(landed.keys() | held.keys(), key=str):

@@ -18,7 +18,7 @@ from workbench.errors import NoSource
 from workbench.panels.parts import escape, guarded, line, page, row, rows, widgets
 from workbench.progress import SHOWN_PROBLEMS, STOPPED
 from workbench.query.report import Report, sized
-from workbench.tables import TABLES
+from workbench.tables import FED
 
 if TYPE_CHECKING:
     from workbench.bench import Workbench
@@ -43,7 +43,7 @@ class RefreshPanel:
         self.source = widgets.Combobox(
             description="source", value=self.configured, options=["polygon_s3", "sample", "folder:"], placeholder="folder:PATH", layout=wide
         )
-        self.datasets = widgets.SelectMultiple(description="datasets", options=list(TABLES), rows=5)
+        self.datasets = widgets.SelectMultiple(description="datasets", options=[table.name for table in FED], rows=5)
         self.symbols = widgets.Text(description="symbols", placeholder="all")
         self.days = widgets.Text(description="days", placeholder="newest sessions")
         self.start = widgets.DatePicker(description="start")

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from workbench import sessions
-from workbench.errors import BadRange
+from workbench.errors import BadRange, UsageError
 from workbench.lake import quarantine
 from workbench.lake.landings import Landing
 from workbench.lake.quarantine import Refusal
@@ -26,14 +26,14 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
         if not shot.files and not refused:
             continue
         landings = lake[name].landings(shot.version)
-        days = {one.session for one in landings.values() if one.rows}
+        days = {one.session for one in landings.values() if one.held} or {day for file in shot.files for day in (file.first, file.last)}
         last = max(days, default=None)
-        behind = sessions.between(table, last, due)[1:] if last else []
+        behind = sessions.between(table, last, due)[1:] if last and table.feeds else []
         rows.append(
             {
                 "table": name,
                 "rows": shot.rows,
-                "sessions": len(days),
+                "sessions": len(days) if table.feeds else None,
                 "first": min(days, default=None),
                 "last": last,
                 "behind": len(behind),
@@ -58,6 +58,8 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
     Sessions are the calendar's, and any other date that landed.
     """
     table = find(name)
+    if not table.feeds:
+        raise UsageError(f"{name} is filled from other tables and has no sessions of its own; nothing was done. Ask for their coverage.")
     landings = lake[name].landings(snapshot.version)
     refused = open_refusals(lake, name)
     known = {one.session for one in landings.values()} | {one.session for one in refused}
@@ -77,7 +79,7 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
             {
                 "session": day,
                 "state": state(landed, bad, missing, is_due=day <= due),
-                "rows": sum(one.rows for one in landed),
+                "rows": sum(one.held for one in landed),
                 "refused": sum(one.quarantined for one in landed),
                 "source": ", ".join(sorted({one.source for one in landed})),
                 "landed_at": max((one.landed_at for one in landed), default=None),
@@ -85,7 +87,8 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
             }
         )
     landed_days = sum(row["state"] in ("landed", "landed in part") for row in rows)
-    title = f"{name}: {landed_days} of {len(rows)} sessions from {first} to {last} landed"
+    retired = sum(row["state"] in ("archived", "dropped") for row in rows)
+    title = f"{name}: {landed_days} of {len(rows)} sessions from {first} to {last} landed{f', {retired} retired since' * bool(retired)}"
     return Report(title, rows, ("landed_at", "source"), root=str(lake.root), table=name)
 
 
@@ -116,6 +119,8 @@ def state(landed: list[Landing], refused: list[Refusal], missing: int, *, is_due
     """What became of a session."""
     if any(one.whole for one in refused):
         return "quarantined"
+    if landed and all(one.retired for one in landed):
+        return landed[0].retired
     if landed:
         return "landed" if not missing else "landed in part"
     return "missing" if is_due else "not yet due"

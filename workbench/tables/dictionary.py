@@ -92,6 +92,10 @@ def facts(table: Table) -> Iterator[str]:
     """What holds for a whole table."""
     state = "confirmed" if table.confirmed else "**not confirmed**"
     key = ", ".join(f"`{name}`" for name in table.key) or "none: identical rows may occur and are kept"
+    rollup = (("summed up in", f"`{table.rollup}`"),) if table.rollup else ()
+    if not table.feeds:
+        yield from rows(("", ""), (("from", table.source), ("key", key), ("time", f"`{table.time}`")))
+        return
     lines = (
         ("from", ", ".join(f"`{feed.prefix}`" for feed in table.feeds)),
         ("history", f"since {table.starts}"),
@@ -99,6 +103,7 @@ def facts(table: Table) -> Iterator[str]:
         ("time", f"`{table.time}`"),
         ("session", session(table)),
         ("chunks", chunks(table)),
+        *rollup,
         ("header", f"{state} ({table.source})"),
         *((f"header, shorter {n}", f"`{','.join(header)}`") for n, header in enumerate(table.short_headers, 1)),
     )

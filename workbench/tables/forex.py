@@ -51,6 +51,7 @@ FOREX_MINUTE = Table(
     key=("ticker", "window_start"),
     time="window_start",
     chunks=("month", "quarter"),
+    rollup="forex_day",
     calendar="24/5",
     starts=date(2009, 9, 25),
     zone="UTC",

@@ -78,8 +78,10 @@ class Table:
     `key` is unique within a file; a table without one may hold identical rows. `time` names the column of nanoseconds since
     1970 UTC that gives `timestamp`. `zone` is where a session's date is told. `stray` widens the session that a file's stamps
     may fall on, in days before and after. `same_day` names a column that repeats the session's date in every row. `headers`
-    are the header lines that a file may have; the first names every column, a column that a short one lacks is NULL.
-    `chunks` are the periods that cold files hold, finest first, and `ranges` the ticker ranges that each is cut into.
+    are the header lines that a file may have; the first names every column, a column that a short one lacks is NULL. A table
+    without `feeds` is filled from other tables, not from files.
+    `chunks` are the periods that cold files hold, finest first, and `ranges` the ticker ranges that each is cut into. `rollup` names the
+    table whose rows sum this one's up; none does where it is empty.
     `confirmed` is False where no real file's header was seen, and `source` says where the header is known from. `calendar` is
     a name of exchange_calendars.
     """
@@ -96,6 +98,7 @@ class Table:
     starts: date
     calendar: str
     ranges: int = 16
+    rollup: str = ""
     zone: str = NEW_YORK
     stray: tuple[int, int] = (0, 0)
     same_day: str = ""
