@@ -1,0 +1,19 @@
+"""What children need, imported before they are forked. Nothing here may be used before the fork: engines' threads do not survive one."""
+
+import deltalake
+import duckdb
+import filelock
+import pandas
+import polars
+import pyarrow.parquet
+
+import workbench.lake.tiering
+import workbench.refresh
+from crash import harness
+from workbench.sessions import calendar_days
+
+__all__ = ["deltalake", "duckdb", "filelock", "harness", "pandas", "polars", "pyarrow", "workbench"]
+
+# The calendar of sessions is plain dates once it is computed.
+for years in ((2024, 2024),):
+    calendar_days("XNYS", *years)
