@@ -18,6 +18,7 @@ from crash import judge
 from crash.judge import State
 from crash.points import Kill, Point, Points
 from crash.scenarios import SCENARIOS, Scenario, bench
+from workbench.tables import TABLES
 
 # Imported once, before any child: a child is then a fork that takes milliseconds. None of them starts a pool of threads when imported.
 PRELOADED = ["crash.preloaded"]
@@ -182,7 +183,7 @@ def strike(prepared: Prepared, kill: Kill, folder: Path) -> tuple[list[str], boo
 def by_relations(relations: dict[str, Any]) -> State:
     state: State = {}
     for name, relation in relations.items():
-        state |= judge.by_session(judge.TABLES[name], relation.fetchall())
+        state |= judge.by_session(TABLES[name], relation.fetchall())
     return state
 
 
