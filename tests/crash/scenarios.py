@@ -1,20 +1,17 @@
 """What is killed: small lakes before, and the work that a child does on them. All sessions are made up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from flatfiles import STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, TRADE, bar, minutes, put, text, trade
 
+from workbench import sessions
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.lake import tiering
-from workbench.lake.disk import sweep
-from workbench.lake.landing import Job, land
 from workbench.lake.store import Lake
-from workbench.refresh import Step, plan
-from workbench.sources.folder import Folder
 from workbench.tables import Table
 
 # The vendor's order of tickers is not that of their bytes.
@@ -69,31 +66,6 @@ def refresh(root: Path, vendor: Path) -> None:
     odd = {one.outcome for one in summary.done} - {"landed", "replaced", "already landed"}
     if summary.exit_status or odd:
         raise RuntimeError(f"the refresh ended with {summary.exit_status}: {odd} {summary.problems}")
-
-
-def land_cold(root: Path, vendor: Path) -> None:
-    """Land what the source has of minutes straight into cold chunks, a commit for each month."""
-    lake, source = Lake(root), Folder(vendor)
-    lake.make()
-    sweep(root)
-    table = lake["stock_minute"]
-    for chunk, steps in by_month(plan(lake, source, ["stock_minute"]).to_fetch).items():
-        made = [
-            land(Job(vendor / step.key, step.file, "folder", root, table.snapshot().bounds, step.held, step.action == "mend"))
-            for step in steps
-            if step.file
-        ]
-        outcomes = tiering.commit_cold(table, chunk, made)
-        if set(outcomes) - {"landed", "replaced", "already landed"}:
-            raise RuntimeError(f"{chunk}: {outcomes}")
-
-
-def by_month(steps: Sequence[Step]) -> dict[str, list[Step]]:
-    """Steps by the month of their session."""
-    months: dict[str, list[Step]] = {}
-    for step in steps:
-        months.setdefault(STOCK_MINUTE.chunk_of(step.session), []).append(step)
-    return months
 
 
 def compact(root: Path, today: date) -> None:
@@ -196,8 +168,9 @@ def no_more(vendor: Path) -> None:
     """The source has nothing new."""
 
 
-def months(vendor: Path) -> None:
-    for day in (*JANUARY, *FEBRUARY):
+def month(vendor: Path) -> None:
+    """Every session of a month that is long over: it lands cold, in one commit."""
+    for day in sessions.between(STOCK_MINUTE, date(2024, 1, 1), date(2024, 1, 31)):
         publish(vendor, STOCK_MINUTE, day)
 
 
@@ -218,11 +191,11 @@ SCENARIOS = {
         Scenario("land first ticks", nothing, ticks, refresh),
         Scenario("publish ticks again", ticks_landed, ticks_again, refresh, whole=True),
         Scenario("publish a hot session again", hot, again, refresh, whole=True),
-        Scenario("publish a cold session again", cold, again, land_cold, whole=True),
-        Scenario("publish two cold sessions again", cold, two_again, land_cold, whole=True),
+        Scenario("publish a cold session again", cold, again, refresh, whole=True),
+        Scenario("publish two cold sessions again", cold, two_again, refresh, whole=True),
         Scenario("compact for the first time", hot, no_more, to_months),
         Scenario("merge late sessions", late, no_more, to_months),
         Scenario("fold months into a quarter", spring, no_more, to_quarters),
-        Scenario("land whole months cold", nothing, months, land_cold),
+        Scenario("land a whole month cold", nothing, month, refresh, whole=True),
     )
 }
