@@ -43,16 +43,19 @@ MARCH = tuple(date(2024, 3, n) for n in (1, 28))
 SEALED, FOLDED = date(2024, 4, 20), date(2024, 8, 1)
 
 
-def publish(vendor: Path, table: Table, day: date, edition: int = 0) -> None:
-    """Write a session's flat file; another edition has other prices, one ticker less and one more."""
+def lines(table: Table, day: date, edition: int = 0) -> list[str]:
+    """A session's rows; another edition has other prices, one ticker less and one more."""
     tickers = [*TICKERS[edition:], *(f"Z{n}" for n in range(edition))]
     if table is STOCK_DAY:
-        lines = [bar(ticker, day, close=10 + (edition or 0.5)) for ticker in tickers]
-    elif table is STOCK_MINUTE:
-        lines = [line for ticker in tickers for line in minutes(ticker, day, 3 + edition, first=edition)]
-    else:
-        lines = [trade(ticker, day, n, price=10 + edition) for ticker in tickers for n in range(3)]
-    put(vendor, table, day, text(lines, TRADE) if table is STOCK_TRADES else text(lines))
+        return [bar(ticker, day, close=10 + (edition or 0.5)) for ticker in tickers]
+    if table is STOCK_MINUTE:
+        return [line for ticker in tickers for line in minutes(ticker, day, 3 + edition, first=edition)]
+    return [trade(ticker, day, n, price=10 + edition) for ticker in tickers for n in range(3)]
+
+
+def publish(vendor: Path, table: Table, day: date, edition: int = 0) -> None:
+    """Write a session's flat file."""
+    put(vendor, table, day, text(lines(table, day, edition), TRADE) if table is STOCK_TRADES else text(lines(table, day, edition)))
 
 
 def bench(root: Path) -> Workbench:
@@ -124,7 +127,7 @@ def one_day(vendor: Path) -> None:
 
 
 def faulty(vendor: Path) -> None:
-    put(vendor, STOCK_DAY, MARCH[0], text([*(bar(t, MARCH[0]) for t in TICKERS), bar("BAD", MARCH[0], close="x")]))
+    put(vendor, STOCK_DAY, MARCH[0], text([*lines(STOCK_DAY, MARCH[0]), bar("BAD", MARCH[0], close="x")]))
 
 
 def ticks(vendor: Path) -> None:
