@@ -1,6 +1,8 @@
 """Start a child, kill it, and compare what is left with what should be."""
 
+import functools
 import multiprocessing as mp
+import multiprocessing.forkserver
 import os
 import random
 import shutil
@@ -23,12 +25,23 @@ from workbench.tables import TABLES
 # Imported once, before any child: a child is then a fork that takes milliseconds. None of them starts a pool of threads when imported.
 PRELOADED = ["crash.preloaded"]
 PATIENCE_S = 60.0
+TESTS = Path(__file__).parents[1]
 
 
+@functools.cache
 def forkserver() -> Any:
     """Where children come from: a process that imports and never uses an engine."""
     context = mp.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
+    before = os.environ.get("PYTHONPATH")
+    # Python 3.11's server looks for what it preloads on its own path, and is silent when it finds nothing.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), *filter(None, [before])])
+    try:
+        mp.forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
     return context
 
 

@@ -96,6 +96,7 @@ class Points:
     def install(self) -> None:
         """Watch this process from now on."""
         import polars as pl
+        import pyarrow.parquet as pq
         from deltalake import DeltaTable
         from deltalake.table import TableAlterer
 
@@ -104,5 +105,7 @@ class Points:
         self.around(TableAlterer, "set_table_properties", "deciding ranges")
         self.around(pl.LazyFrame, "sink_parquet", "parquet write")
         self.around(pl.DataFrame, "write_parquet", "parquet write")
+        self.around(pq.ParquetWriter, "write_table", "parquet write")
+        self.around(pq.ParquetWriter, "close", "parquet write")
         self.around(os, "fsync", "fsync")
         sys.addaudithook(self.audit)
