@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.errors import BrokenPromise
 from workbench.lake.disk import sync
@@ -211,13 +211,13 @@ def make(
 ) -> Written:
     """Write one range of a chunk from old files (less the sessions that are gone), fresh ones and frames, as a draft in the folder `at`; its place is under `home`.
 
-    `rows` is about how many there will be. A draft that a run before this one finished is taken as it is. Raises `BrokenPromise` if what was written is not what was read.
+    `rows` is about how many there will be. A draft that a run before this one finished is taken as it is, if all of it is there. Raises
+    `BrokenPromise` if what was written is not what was read.
     """
     draft, note = at / f"{n:02}.parquet", at / f"{n:02}.json"
-    if note.is_file():
-        made = recall(json.loads(note.read_text()))
-        if not made.file or draft.is_file() or (home / made.file.path).is_file():
-            return made
+    if made := recall(note, draft, home):
+        return made
+    note.unlink(missing_ok=True)
     low, high = edges(bounds, n)
     if not (paths or fresh or frames):
         return Written(None, 0, 0)
@@ -274,8 +274,13 @@ def prove(path: Path, table: Table, count: int, hashed: int) -> None:
         )
 
 
-def recall(note: dict[str, Any]) -> Written:
-    """What was noted of a finished draft."""
-    held = note["file"]
-    file = NewFile(**held | {"schema": tuple(map(tuple, held["schema"]))}) if held else None
-    return Written(file, note["read"], note["content"])
+def recall(note: Path, draft: Path, home: Path) -> Written | None:
+    """What was noted of a finished draft; None unless it, or the file that it became, is there in full."""
+    try:
+        told = json.loads(note.read_text())
+        file = NewFile(**told["file"] | {"schema": tuple(map(tuple, told["file"]["schema"]))})
+        sizes = [path.stat().st_size for path in (draft, home / file.path) if path.is_file()]
+    # A machine that lost its power may leave a note without its text.
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Written(file, told["read"], told["content"]) if sizes == [file.size] else None

@@ -1,8 +1,10 @@
 """The disk under the lake: folders for drafts, what a crash left of them, and what a full disk means."""
 
+import errno
 import os
 import platform
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,10 @@ from pathlib import Path
 
 from workbench.errors import LakeError
 from workbench.lake.processes import dead
+
+# Drafts of a compaction that nobody has touched for so long will not be taken up: its chunk has moved on.
+FORGOTTEN_S = 86_400.0
+FORBIDDEN = ("Permission denied", "os error 13", "Read-only file system", "os error 30")
 
 
 @contextmanager
@@ -24,7 +30,10 @@ def scratch(root: Path) -> Iterator[Path]:
 
 
 def sweep(root: Path) -> None:
-    """Remove the drafts of this machine's processes that are no more."""
+    """Remove the drafts of this machine's processes that are no more, and those of compactions that nobody goes on with."""
+    for folder in (root / "tmp").glob("cold-*"):
+        if time.time() - folder.stat().st_mtime > FORGOTTEN_S:
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in (root / "tmp").glob("land-*"):
         if dead(folder.name.removeprefix("land-")):
             shutil.rmtree(folder, ignore_errors=True)
@@ -35,22 +44,32 @@ def disk(root: Path, undone: str) -> Iterator[None]:
     """Say what a full or forbidden disk means, and what was not done for it ("X was not landed")."""
     try:
         yield
+    except LakeError:
+        raise
     except Exception as fault:
         if full_disk(fault):
             raise LakeError(
                 f"the disk that holds {root} is full: {undone} and the lake is unchanged. Free some space and run the command again."
             ) from fault
-        if isinstance(fault, PermissionError):
+        if why := forbidden(fault):
             raise LakeError(
-                f"{fault.filename} cannot be written ({fault.strerror}): {undone} and the lake is unchanged. "
+                f"{getattr(fault, 'filename', None) or root} cannot be written ({why}): {undone} and the lake is unchanged. "
                 "Give yourself the right to write there, or take another root with WORKBENCH_DATA."
             ) from fault
         raise
 
 
+def forbidden(fault: Exception) -> str:
+    """Why the system, ours or an engine's error says, lets nobody write; empty if it does not."""
+    if isinstance(fault, PermissionError) or (isinstance(fault, OSError) and fault.errno == errno.EROFS):
+        return fault.strerror or "permission denied"
+    return next((sign.lower() for sign in FORBIDDEN if sign in str(fault)), "")
+
+
 def full_disk(fault: Exception) -> bool:
-    """Whether an error, ours or an engine's, means that the disk is full."""
-    return "No space left on device" in str(fault) or "os error 28" in str(fault) or "Disk quota exceeded" in str(fault)
+    """Whether an error, an engine's or ours of it, means that the disk is full."""
+    told = f"{fault} {fault.__cause__}"
+    return any(sign in told for sign in ("No space left on device", "os error 28", "Disk quota exceeded", "File too large"))
 
 
 def sync(path: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import time
+import uuid
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,6 +18,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
 from workbench.errors import BrokenPromise, Busy, LakeError
+from workbench.lake.disk import disk, sync
 from workbench.lake.landings import Commit, Landed, Landing, NewFile, Retired, Rewrite, newest
 from workbench.lake.snapshots import BOUNDS, LiveFile, Snapshot, bounds_of, read
 from workbench.lake.types import DELTA
@@ -67,10 +69,15 @@ class LakeTable:
         return True
 
     def _damaged(self, path: Path, why: object) -> LakeError:
+        mend = f"or remove {self.folder} and refresh: what the source still has lands again."
+        if path == self._newest() and not path.name.startswith(f"{0:020}"):
+            mend = "or, since it is the newest commit, which a loss of power may have torn, remove it and refresh: what it told of lands again."
         return LakeError(
-            f"{path} is damaged ({why}): {self.table.name} cannot be read, and nothing was changed. Bring the file back from a backup; or "
-            f"remove {self.folder} and refresh: what the source still has lands again."
+            f"{path} is damaged ({why}): {self.table.name} cannot be read, and nothing was changed. Bring the file back from a backup; {mend}"
         )
+
+    def _newest(self) -> Path:
+        return max(self._log.glob("[0-9]*.json"))
 
     def _committed(self, version: int) -> bool:
         return (self._log / f"{version:020}.json").exists()
@@ -110,7 +117,8 @@ class LakeTable:
         try:
             return DeltaTable(self.folder, version=version)
         except (DeltaError, OSError) as fault:
-            raise self._damaged(self._log, str(fault).splitlines()[0]) from fault
+            newest = self._newest()
+            raise self._damaged(self._log if sound(newest) else newest, str(fault).splitlines()[0]) from fault
 
     # ------------------------------------------------------------------ records
 
@@ -158,21 +166,23 @@ class LakeTable:
         from deltalake.exceptions import DeltaError
 
         if not self.exists:
-            self.folder.mkdir(parents=True, exist_ok=True)
             try:
-                DeltaTable.create(
-                    self.folder,
-                    schema=self.schema,
-                    partition_by=list(PARTITIONS),
-                    mode="ignore",
-                    name=self.table.name,
-                    description=self.table.doc,
-                    configuration=CONFIGURATION,
-                )
+                with disk(self.root, f"{self.table.name} was not made"):
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    DeltaTable.create(
+                        self.folder,
+                        schema=self.schema,
+                        partition_by=list(PARTITIONS),
+                        mode="ignore",
+                        name=self.table.name,
+                        description=self.table.doc,
+                        configuration=CONFIGURATION,
+                    )
             except DeltaError:
                 # Somebody else was first; anything else shows when the table is opened.
                 if not self.exists:
                     raise
+            self._settle(0)
         return self._open()
 
     def set_bounds(self, bounds: Sequence[str], *, anew: bool = False) -> tuple[str, ...]:
@@ -189,9 +199,12 @@ class LakeTable:
             if held == tuple(bounds) or (held is not None and not anew):
                 return held
             try:
-                delta.alter.set_table_properties({BOUNDS: json.dumps(list(bounds))}, raise_if_not_exists=False)
+                with disk(self.root, f"the ticker ranges of {self.table.name} were not decided"):
+                    delta.alter.set_table_properties({BOUNDS: json.dumps(list(bounds))}, raise_if_not_exists=False)
             except CommitFailedError:
                 pause(attempt)
+            else:
+                self._settle(delta.version())
         raise self._too_busy()
 
     def commit(self, landed: Sequence[Landed], rewrite: Rewrite | None = None) -> list[Outcome]:
@@ -298,7 +311,7 @@ class LakeTable:
         rewrite: Rewrite | None,
         retired: Sequence[Retired] = (),
     ) -> bool:
-        """Write one commit; False if another writer was first."""
+        """Write one commit, for good; False if another writer was first."""
         from deltalake import CommitProperties, Transaction
         from deltalake.exceptions import CommitFailedError
         from deltalake.transaction import AddAction, RemoveAction
@@ -318,21 +331,40 @@ class LakeTable:
         records = [one.landing.to_json() | {"version": one.seen + 1} for one in landed]
         metadata = {"landings": json.dumps(records)} | ({"rewrite": json.dumps(rewrite.to_json())} if rewrite else {})
         metadata |= {"retired": json.dumps([one.to_json() for one in retired])} if retired else {}
+        version, writer = delta.version() + 1, uuid.uuid4().hex
         try:
-            delta.create_write_transaction(
-                [*adds, *removes],
-                "append",
-                self.schema,
-                list(PARTITIONS),
-                commit_properties=CommitProperties(
-                    custom_metadata=metadata,
-                    app_transactions=[Transaction(f"land/{one.landing.key}", one.seen + 1) for one in landed],
-                    max_commit_retries=0,
-                ),
-            )
-        except CommitFailedError:
-            return False
+            with disk(self.root, f"nothing was committed to {self.table.name}"):
+                self._settle_files(added)
+                delta.create_write_transaction(
+                    [*adds, *removes],
+                    "append",
+                    self.schema,
+                    list(PARTITIONS),
+                    commit_properties=CommitProperties(
+                        custom_metadata=metadata | {"writer": writer},
+                        app_transactions=[Transaction(f"land/{one.landing.key}", one.seen + 1) for one in landed],
+                        max_commit_retries=0,
+                    ),
+                )
+        except Exception as fault:
+            # A commit stands once its file does: a checkpoint that cannot be written after it is made later.
+            if not self._committed(version) or writer not in (self._log / f"{version:020}.json").read_text():
+                if isinstance(fault, CommitFailedError):
+                    return False
+                raise
+        self._settle(version)
         return True
+
+    def _settle_files(self, added: Iterable[NewFile]) -> None:
+        """Have the disk keep the names of new files, which stand in their places, before a commit points at them."""
+        places = {(self.folder / file.path).parent for file in added}
+        for folder in {folder for place in places for folder in (place, place.parent, self.folder)}:
+            sync(folder)
+
+    def _settle(self, version: int) -> None:
+        """Have the disk keep a commit: a machine that loses its power must not leave one without its text."""
+        sync(self._log / f"{version:020}.json")
+        sync(self._log)
 
     def _keeps_promise(self, file: NewFile, origin: str, session: date | None = None) -> None:
         promised = tuple((c.name, c.type) for c in self.table.columns)
@@ -355,9 +387,12 @@ class LakeTable:
                 )
 
     def discard(self, files: Iterable[NewFile]) -> None:
-        """Delete files that were written but will not be committed."""
+        """Delete files that were written but will not be committed. One that was, by a run that was killed at once afterwards, stays."""
+        files = tuple(files)
+        live = self.snapshot().by_path if files else {}
         for file in files:
-            (self.folder / file.path).unlink(missing_ok=True)
+            if file.path not in live:
+                (self.folder / file.path).unlink(missing_ok=True)
 
     def _too_busy(self) -> Busy:
         return Busy(f"{self.table.name}: other writers won {ATTEMPTS} attempts to commit. The lake is unchanged; run the command again.")
@@ -395,6 +430,14 @@ def replaced(landed: Iterable[Landed], known: Mapping[str, Landing]) -> set[str]
     """The files of the versions that landed ones replace. An alias keeps its files."""
     kept = {path for one in landed for path in one.landing.files}
     return {path for one in landed if (held := known.get(one.landing.key)) for path in held.files} - kept
+
+
+def sound(commit: Path) -> bool:
+    """Whether a commit's file can be read to its end."""
+    try:
+        return bool([json.loads(line) for line in commit.read_text().splitlines()])
+    except ValueError:
+        return False
 
 
 def pause(attempt: int) -> None:

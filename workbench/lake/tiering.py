@@ -9,12 +9,12 @@ import hashlib
 import json
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from workbench import sessions
 from workbench.errors import BrokenPromise, Busy, LakeError
 from workbench.lake import cold
-from workbench.lake.disk import disk
+from workbench.lake.disk import disk, full_disk, scratch
 from workbench.lake.landings import Landed, Landing, NewFile, Rewrite
 from workbench.lake.quarantine import refusals
 from workbench.lake.snapshots import LiveFile, Snapshot, as_live
@@ -172,8 +172,13 @@ def compact(table: LakeTable, one: Unit) -> Compaction:
     """Write a chunk cold, in the place of its files. Raises `Busy` if another process compacts the table, `LakeError` if the disk is full."""
     began = time.monotonic()
     undone = f"{table.table.name} {one.chunk} was not compacted"
-    with alone(table), disk(table.root, undone), rewritten(table, one.chunk, one.files) as made:
-        done = table.rewrite(made)
+    with disk(table.root, undone), alone(table):
+        live = table.snapshot().by_path
+        # A plan may be older than what another process has compacted since.
+        if not all(file.path in live for file in one.files):
+            return Compaction(table.table.name, one.chunk, "overtaken", 0, len(one.files), 0, one.size, 0, 0.0, one.reason)
+        with rewritten(table, one.chunk, one.files) as made:
+            done = table.rewrite(made)
     size = sum(file.size for file in made.added)
     taken = time.monotonic() - began
     outcome = "compacted" if done else "overtaken"
@@ -224,50 +229,60 @@ def rewritten(
 ) -> Iterator[Rewrite]:
     """A chunk's rows in new cold files, in their places but not committed: live files' rows, less sessions that are gone, and fresh files'.
 
-    Drafts stand in a folder named by what goes in, until the block ends: killed anywhere, a later run takes up the ranges that are done.
+    A compaction's drafts stand in a folder named by what goes in, until the block ends: killed anywhere, a later run takes up the ranges
+    that are done. A full disk keeps none. Fresh files have other names the next time, so that there is nothing to take up.
     """
     spec = table.table
     bounds = decided(table, [*(file.path for file in files), *(file.path for file in fresh)], frames)
     inputs = [*files, *map(as_live, fresh)]
-    told = [
-        spec.name,
-        chunk,
-        bounds,
-        sorted(file.path for file in inputs),
-        sorted(map(str, gone)),
-        cold.LAYOUT,
-        str(uuid.uuid4()) * bool(frames),
-    ]
-    at = table.root / "tmp" / f"cold-{spec.name}-{chunk}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
+    told = [spec.name, chunk, bounds, sorted(file.path for file in inputs), sorted(map(str, gone)), cold.LAYOUT]
+    name = f"cold-{spec.name}-{chunk}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
+    with scratch(table.root) if fresh or frames else kept_drafts(table.root / "tmp" / name) as at:
+
+        def make(n: int) -> cold.Written:
+            low, high = cold.edges(bounds, n)
+            old, young = ([table.folder / f.path for f in some if cold.touches(f, low, high)] for some in (inputs[:few], inputs[few:]))
+            return cold.make(old, spec, chunk, bounds, n, gone, young, frames, rows // (len(bounds) + 1), at, table.folder)
+
+        few, rows = len(files), sum(file.rows for file in inputs) + sum(map(len, frames))
+        # Two ranges at once: the writer uses one core.
+        pool = ThreadPoolExecutor(2, thread_name_prefix="cold")
+        try:
+            written = list(pool.map(make, range(len(bounds) + 1)))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        read = sum(one.read for one in written)
+        added = tuple(one.file for one in written if one.file)
+        if read != rows or (not gone and sum(file.rows for file in added) != rows):
+            raise BrokenPromise(
+                f"{spec.name} {chunk}: {read:,} rows were read from files that hold {rows:,}; nothing was committed and the lake is unchanged. "
+                "Run `workbench verify`."
+            )
+        try:
+            for file in added:
+                target = table.folder / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                draft = at / f"{file.bucket}.parquet"
+                # A run that was killed between moving and committing has moved it already.
+                if draft.exists():
+                    draft.replace(target)
+            yield Rewrite(chunk, tuple(file.path for file in files), added, bounds, sum(one.content for one in written) % 2**64)
+        except Exception as fault:
+            if fresh or frames or full_disk(fault):
+                table.discard(added)
+            raise
+
+
+@contextmanager
+def kept_drafts(at: Path) -> Iterator[Path]:
+    """A folder for drafts, gone if the block ends well, the disk is full or a draft broke its promise; else it stays for a later run."""
     at.mkdir(parents=True, exist_ok=True)
-
-    def make(n: int) -> cold.Written:
-        low, high = cold.edges(bounds, n)
-        old, young = ([table.folder / f.path for f in some if cold.touches(f, low, high)] for some in (inputs[:few], inputs[few:]))
-        return cold.make(old, spec, chunk, bounds, n, gone, young, frames, rows // (len(bounds) + 1), at, table.folder)
-
-    few, rows = len(files), sum(file.rows for file in inputs) + sum(map(len, frames))
-    # Two ranges at once: the writer uses one core.
-    pool = ThreadPoolExecutor(2, thread_name_prefix="cold")
     try:
-        written = list(pool.map(make, range(len(bounds) + 1)))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    read = sum(one.read for one in written)
-    added = tuple(one.file for one in written if one.file)
-    if read != rows or (not gone and sum(file.rows for file in added) != rows):
-        raise BrokenPromise(
-            f"{spec.name} {chunk}: {read:,} rows were read from files that hold {rows:,}; nothing was committed and the lake is unchanged. "
-            "Run `workbench verify`."
-        )
-    for file in added:
-        target = table.folder / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = at / f"{file.bucket}.parquet"
-        # A run that was killed between moving and committing has moved it already.
-        if draft.exists():
-            draft.replace(target)
-    yield Rewrite(chunk, tuple(file.path for file in files), added, bounds, sum(one.content for one in written) % 2**64)
+        yield at
+    except Exception as fault:
+        if full_disk(fault) or isinstance(fault, BrokenPromise):
+            shutil.rmtree(at, ignore_errors=True)
+        raise
     shutil.rmtree(at, ignore_errors=True)
 
 

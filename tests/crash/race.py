@@ -1,0 +1,165 @@
+"""Processes that land, publish again and compact the same sessions of one lake while others read it."""
+
+import multiprocessing as mp
+import random
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from datetime import date
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from flatfiles import STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, TRADE, bar, put, text, trade
+
+from crash import judge, scenarios
+from crash.harness import forkserver
+from crash.scenarios import FEBRUARY, FOLDED, JANUARY, MARCH, SEALED, TICKERS
+from workbench.errors import Busy
+from workbench.lake import tiering
+from workbench.lake.store import Lake
+from workbench.tables import Table
+
+WRITERS, READERS, PATIENCE_S = 8, 4, 120.0
+PUBLISHED = {STOCK_MINUTE: (*JANUARY, *FEBRUARY, *MARCH), STOCK_DAY: JANUARY, STOCK_TRADES: JANUARY[:3]}
+
+
+def publish(vendor: Path, table: Table, day: date, edition: int) -> None:
+    """Put a session's flat file in its place at once. Every row of it tells the edition, and so does their number."""
+    tickers = [*TICKERS, *(f"Z{n}" for n in range(edition))]
+    if table is STOCK_TRADES:
+        content = text([trade(ticker, day, n, price=1 + edition) for ticker in tickers for n in range(3)], TRADE)
+    else:
+        at = 0 if table is STOCK_DAY else 10**13
+        content = text([bar(ticker, day, close=1 + edition, at_ns=at) for ticker in tickers])
+    draft = put(vendor.with_name("drafts"), table, day, content)
+    target = vendor / table.key_of(table.feeds[0], day)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft.replace(target)
+
+
+def rows_of(table: Table, edition: int) -> int:
+    """How many rows an edition has."""
+    return (len(TICKERS) + edition) * (3 if table is STOCK_TRADES else 1)
+
+
+def write(root: Path, vendor: Path, until: float, seed: int, done: Counter[str]) -> None:
+    """Land what is new and compact what is due, in turn and by chance."""
+    rng = random.Random(seed)
+    while time.time() < until:
+        try:
+            if rng.random() < 0.6:
+                names = rng.sample([table.name for table in PUBLISHED], 2)
+                summary = scenarios.bench(root).refresh(source=f"folder:{vendor}", datasets=names).run()
+                for one in summary.done:
+                    done[one.outcome] += 1
+                    if one.outcome == "failed" and "listed" not in one.reason and "being written" not in one.reason:
+                        raise RuntimeError(one.reason)
+            else:
+                lake = Lake(root)
+                for table in (STOCK_MINUTE, STOCK_DAY):
+                    for unit in tiering.due(lake[table.name], rng.choice([SEALED, FOLDED])):
+                        done[tiering.compact(lake[table.name], unit).outcome] += 1
+        except Busy:
+            done["busy"] += 1
+
+
+def read(root: Path, vendor: Path, until: float, seed: int, done: Counter[str]) -> None:
+    """See that every session is a whole edition, never older than the one seen before, and that what is held stays still."""
+    newest: dict[tuple[str, date], int] = {}
+    while time.time() < until:
+        with closing(scenarios.bench(root)) as bench:
+            for _ in range(10):
+                for table in PUBLISHED:
+                    value = "price" if table is STOCK_TRADES else "close"
+                    question = f"SELECT date, count(*), min({value}), max({value}), count(DISTINCT ticker) FROM {table.name} GROUP BY date"
+                    answer = bench.sql(question).fetchall()
+                    for day, count, low, high, tickers in answer:
+                        edition = int(low) - 1
+                        if low != high or count != rows_of(table, edition) or tickers != len(TICKERS) + edition:
+                            raise RuntimeError(f"{table.name} {day}: {count} rows of {tickers} tickers of the editions {low} to {high}")
+                        if edition < newest.get((table.name, day), 0):
+                            raise RuntimeError(f"{table.name} {day} went back from edition {newest[table.name, day]} to {edition}")
+                        newest[table.name, day] = edition
+                    if gone := {day for name, day in newest if name == table.name} - {row[0] for row in answer}:
+                        raise RuntimeError(f"{table.name} lost {gone}")
+                with bench.pin():
+                    held = bench.sql(judge.question("stock_minute"))
+                    first = held.fetchall()
+                    stream = bench.con.execute("SELECT date, ticker FROM stock_minute")
+                    begun = stream.fetchmany(5)
+                time.sleep(0.05)
+                with bench.pin():
+                    if len(begun) + len(stream.fetchall()) != len(first):
+                        raise RuntimeError("a query that was begun before a commit ended otherwise")
+                    again, once = held.fetchall(), held.fetchall()
+                    if sorted(again) != sorted(once):
+                        raise RuntimeError("a pinned reader saw two versions")
+                done["looks"] += 1
+
+
+def child(what: Callable[..., None], root: str, vendor: str, until: float, seed: int, told: Connection) -> None:
+    """A process of the race."""
+    done: Counter[str] = Counter()
+    try:
+        what(Path(root), Path(vendor), until, seed, done)
+    except BaseException:
+        told.send((done, f"{what.__name__} {seed}: {traceback.format_exc()}"))
+    else:
+        told.send((done, ""))
+
+
+def race(folder: Path, seconds: float, seed: int) -> tuple[Counter[str], list[str]]:
+    """Let eight write and four read for some seconds. Gives what was done, and what was wrong then or afterwards."""
+    rng = random.Random(seed)
+    root, vendor = folder / "lake", folder / "vendor"
+    editions: dict[tuple[Table, date], int] = {}
+    every = [(table, day) for table, days in PUBLISHED.items() for day in days]
+    # The others come late, some into chunks that are cold by then.
+    for table, day in every[::2]:
+        editions[table, day] = 0
+        publish(vendor, table, day, 0)
+    root.mkdir()
+    context, until = forkserver(), time.time() + seconds
+    children: list[tuple[Any, mp.connection.Connection]] = []
+    for n in range(WRITERS + READERS):
+        ours, theirs = context.Pipe()
+        what = write if n < WRITERS else read
+        process = context.Process(target=child, args=(what, str(root), str(vendor), until, seed + n, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        children.append((process, ours))
+    while time.time() < until:
+        time.sleep(0.2)
+        table, day = rng.choice(every)
+        editions[table, day] = editions.get((table, day), -1) + 1
+        publish(vendor, table, day, editions[table, day])
+    done: Counter[str] = Counter()
+    faults = []
+    for process, ours in children:
+        if ours.poll(PATIENCE_S):
+            counts, fault = ours.recv()
+            done += counts
+            faults += [fault] if fault else []
+        else:
+            faults.append(f"{process.name} hung")
+            process.kill()
+        process.join()
+    return done, [*faults, *afterwards(root, vendor, editions)]
+
+
+def afterwards(root: Path, vendor: Path, editions: dict[tuple[Table, date], int]) -> list[str]:
+    """Run what is left, alone: every session must end in its last edition."""
+    scenarios.refresh(root, vendor)
+    scenarios.compact(root, FOLDED)
+    faults = judge.wrong(root)
+    if left := scenarios.bench(root).plan(source=f"folder:{vendor}", datasets=[table.name for table in PUBLISHED]).to_fetch:
+        faults.append(f"a refresh that was alone left {left}")
+    with closing(scenarios.bench(root)) as bench:
+        state = judge.by_sql(bench)
+    for (table, day), edition in editions.items():
+        if len(state.get((table.name, day), [])) != rows_of(table, edition):
+            faults.append(f"{table.name} {day} did not end as edition {edition}")
+    return faults if state == judge.by_delta(root) else [*faults, "SQL and Delta read different rows"]

@@ -1,0 +1,238 @@
+"""Single hazards that chance would seldom meet: each is staged, and the lake must come out whole."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flatfiles import STOCK_DAY, STOCK_MINUTE
+
+from crash import judge, scenarios
+from crash.harness import told
+from workbench.errors import LakeError
+from workbench.lake import cold, disk, tiering
+from workbench.lake.store import Lake, LakeTable
+
+
+@pytest.fixture
+def vendor(tmp_path: Path) -> Path:
+    folder = tmp_path / "vendor"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path, vendor: Path) -> Path:
+    """A lake with hot sessions of two months."""
+    scenarios.hot(tmp_path / "lake", vendor)
+    return tmp_path / "lake"
+
+
+@pytest.fixture
+def minutes(root: Path) -> LakeTable:
+    return Lake(root)["stock_minute"]
+
+
+class Died(BaseException):
+    """What stands in for a kill."""
+
+
+def test_a_plan_made_before_another_process_compacted_and_died_deletes_nothing(
+    root: Path, minutes: LakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = told(root)
+    [old, *_] = tiering.due(minutes, scenarios.SEALED)
+
+    def dying(*args: Any, **kwargs: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", dying)
+        with pytest.raises(Died):
+            tiering.compact(Lake(root)["stock_minute"], old)
+    assert judge.drafts(root), "the notes of what was committed are still there"
+
+    assert tiering.compact(minutes, old).outcome == "overtaken"
+    assert minutes.rewrite(rewrite_of(minutes, old)) is False
+
+    assert told(root) == before
+    assert judge.wrong(root) == []
+
+
+def rewrite_of(table: LakeTable, unit: tiering.Unit) -> Any:
+    """What a run that was killed just after its commit would commit again."""
+    from workbench.lake.landings import NewFile, Rewrite
+
+    shot = table.snapshot()
+    files = [file for file in shot.files if file.chunk == unit.chunk]
+    added = tuple(NewFile(f.path, f.size, f.rows, f.chunk, f.bucket, {"numRecords": f.rows}, ()) for f in files)
+    return Rewrite(unit.chunk, tuple(file.path for file in unit.files), added, shot.bounds or (), 0)
+
+
+@pytest.mark.parametrize("damage", ["a cut draft", "an emptied note", "a cut file that was moved already"])
+def test_a_draft_that_did_not_reach_the_disk_in_full_is_made_again(
+    root: Path, minutes: LakeTable, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    before = told(root)
+    [unit, *_] = tiering.due(minutes, scenarios.SEALED)
+
+    replace = Path.replace
+
+    def dying(*args: Any) -> Any:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeTable, "rewrite", dying)
+        if damage != "a cut file that was moved already":
+            patch.setattr(Path, "replace", lambda path, to: dying() if path.suffix == ".parquet" else replace(path, to))
+        with pytest.raises(Died):
+            tiering.compact(minutes, unit)
+    [at] = (root / "tmp").glob("cold-*")
+    note = min(at.glob("*.json"))
+    damaged = {
+        "a cut draft": note.with_suffix(".parquet"),
+        "an emptied note": note,
+        "a cut file that was moved already": minutes.folder / json.loads(note.read_text())["file"]["path"],
+    }[damage]
+    os.truncate(damaged, 0 if damaged == note else damaged.stat().st_size - 1)
+
+    assert tiering.compact(minutes, unit).outcome == "compacted"
+
+    assert told(root) == before
+    assert judge.wrong(root) == []
+    assert judge.drafts(root) == []
+
+
+def test_a_commit_that_stands_is_no_failure_when_its_checkpoint_cannot_be_written(root: Path, minutes: LakeTable, vendor: Path) -> None:
+    from deltalake import DeltaTable
+
+    version = minutes.snapshot().version
+    DeltaTable(minutes.folder).alter.set_table_properties({"delta.checkpointInterval": "1"})
+    # Delta cannot put its checkpoint where a folder stands.
+    (minutes.folder / "_delta_log" / f"{version + 2:020}.checkpoint.parquet" / "taken").mkdir(parents=True)
+    scenarios.publish(vendor, STOCK_MINUTE, scenarios.MARCH[0])
+
+    scenarios.refresh(root, vendor)
+
+    assert minutes.snapshot().version == version + 2
+    assert ("stock_minute", scenarios.MARCH[0]) in told(root)
+    assert judge.wrong(root) == []
+
+
+def test_a_commit_is_on_the_disk_after_its_files_and_their_folders(tmp_path: Path, vendor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deltalake import DeltaTable
+
+    root, done = tmp_path / "lake", list[str]()
+    scenarios.publish(vendor, STOCK_DAY, scenarios.JANUARY[0])
+    fsync, write = os.fsync, DeltaTable.create_write_transaction
+
+    def synced(handle: int) -> None:
+        done.append(os.path.relpath(Path(f"/proc/self/fd/{handle}").readlink(), root))
+        fsync(handle)
+
+    def wrote(*args: Any, **kwargs: Any) -> None:
+        done.append("commit")
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", wrote)
+    scenarios.refresh(root, vendor)
+
+    home = "lake/main/stock_day"
+    [file] = Lake(root)["stock_day"].snapshot().files
+    at = done.index("commit")
+    assert f"{home}/_delta_log/{0:020}.json" in done[:at], "the table's own commit"
+    assert done[0].startswith("tmp/land-"), "the rows, before they take their place"
+    assert {f"{home}/{Path(file.path).parent}", f"{home}/chunk=2024-01", home} <= set(done[:at]), "and the names of all that leads to them"
+    assert done[at + 1 :] == [f"{home}/_delta_log/{1:020}.json", f"{home}/_delta_log"]
+
+
+def test_a_cold_file_is_on_the_disk_before_it_is_noted(root: Path, minutes: LakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    [unit, *_] = tiering.due(minutes, scenarios.SEALED)
+    done, sync, replace = list[str](), disk.sync, Path.replace
+
+    def told_sync(path: Path) -> None:
+        done.append(path.name)
+        sync(path)
+
+    def told_replace(path: Path, to: Path) -> Path:
+        done.append(path.name)
+        return replace(path, to)
+
+    monkeypatch.setattr(cold, "sync", told_sync)
+    monkeypatch.setattr(Path, "replace", told_replace)
+
+    tiering.compact(minutes, unit)
+
+    for n in range(3):
+        assert done.index(f"{n:02}.parquet") < done.index(f"{n:02}.new")
+
+
+def test_drafts_of_a_compaction_are_kept_for_a_day(root: Path) -> None:
+    young, old = (root / "tmp" / f"cold-stock_minute-2024-0{n}-0" for n in (1, 2))
+    for folder in (young, old):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+
+    disk.sweep(root)
+
+    assert judge.drafts(root) == [young.name]
+
+
+def test_a_cold_session_is_not_lost_to_a_compaction_that_began_before(
+    root: Path, minutes: LakeTable, vendor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session is published again, in cold, between the reading and the commit of a compaction of the same chunk."""
+    scenarios.compact(root, scenarios.SEALED)
+    scenarios.days_and_minutes(vendor)
+    scenarios.refresh(root, vendor)
+    [unit] = tiering.due(minutes, scenarios.FOLDED)
+    rewrite = LakeTable.rewrite
+    meanwhile = []
+
+    def late(table: LakeTable, made: Any) -> bool:
+        scenarios.again(vendor)
+        scenarios.refresh(root, vendor)
+        meanwhile.append(told(root))
+        return rewrite(table, made)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeTable, "rewrite", late)
+        assert tiering.compact(minutes, unit).outcome == "overtaken"
+    assert told(root) == meanwhile[0]
+    scenarios.compact(root, scenarios.FOLDED)
+    assert told(root) == meanwhile[0]
+    assert judge.wrong(root) == []
+
+
+@pytest.mark.parametrize("left", [0, 200])
+def test_a_commit_torn_by_a_loss_of_power_is_named_and_can_be_taken_away(root: Path, minutes: LakeTable, vendor: Path, left: int) -> None:
+    before = told(root)
+    newest = max((minutes.folder / "_delta_log").glob("*.json"))
+    newest.write_bytes(newest.read_bytes()[:left])
+
+    with pytest.raises(LakeError, match=rf"{newest.name} is damaged.*nothing was changed.*remove it and refresh"):
+        Lake(root)["stock_minute"].snapshot()
+    with pytest.raises(LakeError, match="damaged"):
+        scenarios.refresh(root, vendor)
+    newest.unlink()
+    scenarios.refresh(root, vendor)
+
+    assert told(root) == before
+    assert judge.wrong(root) == []
+
+
+def test_clocks_that_go_back_lose_nothing(root: Path, minutes: LakeTable, vendor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenarios.again(vendor)
+    now = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time", lambda: now() - 86_400 * 400)
+        scenarios.refresh(root, vendor)
+        scenarios.compact(root, scenarios.SEALED)
+    scenarios.publish(vendor, STOCK_MINUTE, scenarios.JANUARY[2], edition=2)
+    scenarios.refresh(root, vendor)
+
+    assert judge.wrong(root) == []
+    assert [version for version, *_ in judge.records(root).values()].count(2) == 2
