@@ -298,7 +298,7 @@ class LakeTable:
             return "overtaken"
         # Cold by now: its old rows stand in files that hold other sessions too. An alias has no rows of its own.
         own = held.files and all(path in live for path in held.files)
-        moved = one.landing.files != held.files and held.rows > 0 and not own
+        moved = one.landing.files != held.files and held.held > 0 and not own
         return "overtaken" if moved and not rewrite else "replaced"
 
     def _write(

@@ -304,7 +304,7 @@ def part_of(table: Table, landing: Landing) -> cold.Part:
 def cold_chunk(table: LakeTable, landing: Landing) -> str | None:
     """The cold chunk that holds a landing's rows; None while they stand in files of their own."""
     live = table.snapshot().by_path
-    if not landing.rows or (landing.files and all(path in live for path in landing.files)):
+    if not landing.held or (landing.files and all(path in live for path in landing.files)):
         return None
     names = {table.table.chunk_of(landing.session, period) for period in table.table.chunks}
     return next((file.chunk for file in live.values() if file.bucket is not None and file.chunk in names), None)
@@ -319,7 +319,7 @@ def lost_landings(table: LakeTable) -> set[str]:
     return {
         key
         for key, landing in table.landings().items()
-        if not lost.isdisjoint(landing.files) or (landing.rows and cold_chunk(table, landing) in chunks)
+        if not lost.isdisjoint(landing.files) or (landing.held and cold_chunk(table, landing) in chunks)
     }
 
 
