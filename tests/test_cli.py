@@ -560,3 +560,64 @@ def test_a_lost_file_of_the_lake_is_no_fault_of_the_workbench(run: Run, landed: 
 
 def test_json_and_jsonl_do_not_go_together(run: Run, files: Path) -> None:
     assert run("refresh", "--source", f"folder:{files}", "--json", "--jsonl").exit_code == 2
+
+
+# ---------------------------------------------------------------------- verify, vacuum, clean
+
+
+def test_verify_finds_nothing_in_a_whole_lake(run: Run, landed: None) -> None:
+    result = run("verify")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "no fault in 2 tables" in result.stdout
+    assert "9 rows read" in result.stdout
+    assert "no rows read" in run("verify", "stock_day", "--quick").stdout
+
+
+def test_verify_ends_with_3_and_says_what_mends(run: Run, landed: None, tmp_path: Path) -> None:
+    path = next((tmp_path / "project/data/lake/main/stock_minute").rglob("*.parquet"))
+    path.unlink()
+    result = run("verify", "--json")
+
+    assert result.exit_code == 3
+    told = json.loads(result.stdout)
+    assert told["faults"] == 1
+    [row] = told["rows"]
+    assert (row["table"], row["kind"], row["severity"]) == ("stock_minute", "missing", "fault")
+    assert "workbench refresh stock_minute --start 2024-03-07 --end 2024-03-07" in row["remedy"]
+    assert run("verify", "stock_day").exit_code == 0
+    refused(run("verify", "stock_dya"), 2, "did you mean stock_day")
+
+
+def test_vacuum_acts_only_when_told_to(run: Run, landed: None, files: Path, tmp_path: Path) -> None:
+    put(files, STOCK_DAY, THU, text([bar("ACME", THU, close=9)]))
+    assert run("refresh", "--source", f"folder:{files}").exit_code == 0
+
+    def held() -> int:
+        return len(list((tmp_path / "project/data/lake/main/stock_day").rglob("*.parquet")))
+
+    assert held() == 4
+
+    assert "0 files" in run("vacuum", "--yes").stdout
+    assert "1 files" in run("vacuum", "--keep", "0h").stdout
+    assert held() == 4
+    assert json.loads(run("vacuum", "--keep", "0 days", "--yes", "--json").stdout)["files"] == 1
+    assert held() == 3
+    refused(run("vacuum", "--keep", "soon"), 2, "'soon' is not a length of time", "7d")
+
+
+def test_clean_acts_only_when_told_to(run: Run, landed: None, tmp_path: Path) -> None:
+    part = tmp_path / "project/data/tmp/fetch/a.csv.gz.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(b"123")
+    os.utime(part, (0, 0))
+
+    assert "1 leftovers, 3 B, would be removed" in run("clean").stdout
+    assert part.exists()
+    assert "1 leftovers, 3 B, removed" in run("clean", "--yes").stdout
+    assert not part.exists()
+
+
+@pytest.mark.parametrize("name", ["verify", "vacuum", "clean"])
+def test_keeping_a_lake_needs_one(run: Run, name: str) -> None:
+    refused(run(name), 2, "holds no lake")

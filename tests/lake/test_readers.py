@@ -3,21 +3,25 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from flatfiles import FRI, MON, STOCK_DAY, THU, bar, put, text
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 import workbench
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import Busy
 from workbench.lake import processes, readers
+from workbench.lake.history import Life
 from workbench.lake.readers import Reader, registered
 from workbench.lake.snapshots import Snapshot
 
@@ -99,7 +103,7 @@ def test_a_reader_that_is_overtaken_while_it_registers_goes_on_to_the_newer_vers
     seen: list[object] = []
     newest = 7
 
-    def look() -> dict[str, Snapshot]:
+    def look(names: Iterable[str] | None) -> dict[str, Snapshot]:
         nonlocal newest
         seen.append(registered(tmp_path).get("stock_day"))
         if len(seen) == 2:
@@ -174,8 +178,9 @@ def test_a_living_reader_says_so_once_an_hour_and_registers_anew_if_it_was_swept
     bench.sql("SELECT 1")
     assert path.stat().st_mtime > 0
 
-    path.unlink()
-    bench.sql("SELECT 1")
+    shutil.rmtree(path.parent)
+    for _ in range(2):
+        bench.sql("SELECT 1")
     assert len(held(bench)) == 1
 
 
@@ -198,3 +203,12 @@ def test_an_empty_lake_is_not_touched(tmp_path: Path) -> None:
     with Workbench(Settings.load(env={}, data=str(tmp_path / "none"))) as bench:
         bench.sql("SELECT 1")
     assert not (tmp_path / "none").exists()
+
+
+@settings(max_examples=200, deadline=None)
+@given(added=st.integers(0, 9), removed=st.none() | st.integers(1, 10), low=st.integers(0, 10), high=st.integers(0, 10))
+def test_a_file_is_within_versions_if_one_of_them_lists_it(added: int, removed: int | None, low: int, high: int) -> None:
+    assume(low <= high and (removed is None or removed > added))
+    listed = any(added <= version and (removed is None or version < removed) for version in range(low, high + 1))
+
+    assert Life(1, added, removed).within(low, high) == listed

@@ -5,12 +5,15 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import hypothesis as hyp
 import polars as pl
 import pytest
 from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, THU, TRADE, bar, minutes, put, text, trade
+from hypothesis import strategies as st
 
 from workbench.bench import Workbench
 from workbench.config import Settings
@@ -387,6 +390,32 @@ def test_a_timestamp_that_is_not_of_its_time(bench: Workbench) -> None:
 
     rewrite(bench, STOCK_DAY, live(bench, "stock_day"), later)
     assert only(bench, "timestamp").what == "in 40 rows timestamp is not that of window_start"
+
+
+ROWS = st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 3)), min_size=1, max_size=12)
+
+
+@hyp.settings(max_examples=50, deadline=None)
+@hyp.given(rows=ROWS, tidy=st.booleans(), piece=st.integers(1, 12))
+def test_order_and_keys_are_told_as_by_looking_at_all_pairs(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int]], tidy: bool, piece: int
+) -> None:
+    rows = sorted(rows) if tidy else rows
+    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    frame = pl.DataFrame({"ticker": [t for t, _ in rows], "date": [THU] * len(rows), "window_start": [n * 1000 for _, n in rows]})
+    stamps = pl.from_epoch("window_start", "ns").dt.cast_time_unit("us").dt.replace_time_zone("UTC")
+    frame.with_columns(timestamp=stamps).write_parquet(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contents, "PIECE", piece)
+        hot, cold = (contents.examine(path, STOCK_DAY, sorted_tickers=strict) for strict in (False, True))
+
+    assert hot.repeated == cold.repeated == len(rows) - len(set(rows))
+    assert (cold.disordered == 0 and cold.scattered == 0) == (rows == sorted(rows))
+    runs = [t for n, (t, _) in enumerate(rows) if n == 0 or rows[n - 1][0] != t]
+    assert hot.scattered == len(runs) - len(set(runs))
+    assert hot.disordered == sum(a[0] == b[0] and a[1] > b[1] for a, b in pairwise(rows))
+    assert (hot.rows, hot.lows["ticker"], hot.highs["window_start"]) == (len(rows), min(rows)[0], max(n for _, n in rows) * 1000)
 
 
 # ---------------------------------------------------------------------- the log

@@ -18,7 +18,7 @@ import platform
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,18 +46,23 @@ class Reader:
         self._now: dict[str, int] = {}
         self._before: dict[str, list[tuple[int, float]]] = {}
         self._touched = 0.0
+        self._made = False
+        self._started = started(os.getpid())
         # weakref.finalize also runs when the interpreter ends.
         self._gone = weakref.finalize(self, remove, self.path, os.getpid())
 
-    def following(self, look: Callable[[], "Mapping[str, Snapshot]"]) -> "dict[str, Snapshot]":
-        """The moved tables' snapshots that `look` gives, registered, and as new as they were when they stood registered."""
-        found = dict(look())
+    def following(self, look: "Callable[[Iterable[str] | None], Mapping[str, Snapshot]]") -> "dict[str, Snapshot]":
+        """The moved tables' snapshots that `look` gives, registered, and as new as they were when they stood registered.
+
+        `look` is asked for all tables first, and then for those alone that had moved: the others stand registered already.
+        """
+        found = dict(look(None))
         while found:
             self.hold({name: shot.version for name, shot in found.items()})
-            again = dict(look())
-            if all(again[name].version == shot.version for name, shot in found.items()) and len(again) == len(found):
+            again = look(found)
+            if all(again[name].version == shot.version for name, shot in found.items()):
                 return found
-            found = again
+            found.update(again)
         self.alive()
         return {}
 
@@ -99,12 +104,15 @@ class Reader:
         if not spans or not self._gone.alive or self.path.name.split("-")[-2] != str(os.getpid()):
             return
         draft = self.path.with_suffix(".draft")
+        self._touched = time.monotonic()
         # Queries go on where nothing can be written: on a disk that is full, in a lake that is somebody else's.
         with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps({"started": started(os.getpid()), "tables": spans}))
+            if not self._made:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._made = False
+            draft.write_text(json.dumps({"started": self._started, "tables": spans}))
             draft.replace(self.path)
-            self._touched = time.monotonic()
+            self._made = True
 
 
 def remove(path: Path, pid: int) -> None:

@@ -81,7 +81,7 @@ def table_findings(table: LakeTable, done: Verified) -> Iterator[Finding]:
     reader = Reader(table.root)
     try:
         # Registered, so that a vacuum meanwhile leaves these files.
-        shot = reader.following(lambda: {name: table.snapshot()})[name]
+        shot = reader.following(lambda _: {name: table.snapshot()})[name]
         told = history(table.folder)
         yield from log_findings(table, told, shot)
         if shot.version < 0 and on_disk:

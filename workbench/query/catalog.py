@@ -86,8 +86,8 @@ class Catalog:
             self.follow()
             return self._shots[name]
 
-    def _moved(self) -> dict[str, Snapshot]:
-        shots = {name: self.snapshot(name) for name in TABLES}
+    def _moved(self, names: Iterable[str] | None = None) -> dict[str, Snapshot]:
+        shots = {name: self.snapshot(name) for name in names or TABLES}
         return {name: shot for name, shot in shots.items() if name not in self._shots or shot.version != self._shots[name].version}
 
     @contextmanager
