@@ -17,6 +17,7 @@ from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import LakeError, UsageError
 from workbench.lake import leftovers
+from workbench.lake.disk import place
 from workbench.lake.history import sound
 from workbench.lake.leftovers import clean
 from workbench.lake.readers import exclusive
@@ -313,3 +314,21 @@ def test_spill_of_this_process_is_named_as_clean_reads_it(bench: Workbench) -> N
     [(place,)] = bench.sql("SELECT current_setting('temp_directory')").fetchall()
 
     assert Path(place).name == f"{platform.node()}-{os.getpid()}"
+
+
+def test_a_file_is_moved_into_a_folder_that_vacuum_just_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft, target = tmp_path / "draft", tmp_path / "chunk=2024-03" / "bucket=00" / "a.parquet"
+    draft.write_bytes(b"x")
+    replace, removals = Path.replace, [1, 2]
+
+    def raced(path: Path, to: Path) -> Path:
+        if removals and removals.pop():
+            target.parent.rmdir()
+        return replace(path, to)
+
+    monkeypatch.setattr(Path, "replace", raced)
+    place(draft, target)
+
+    assert target.read_bytes() == b"x"
+    with pytest.raises(FileNotFoundError):
+        place(draft, target)

@@ -79,3 +79,16 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def place(draft: Path, target: Path) -> None:
+    """Move a finished draft into its place. A vacuum may remove the empty folder just before: it is made again then."""
+    for again in (True, True, False):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.replace(target)
+        except FileNotFoundError:
+            if not again or not draft.exists():
+                raise
+        else:
+            return

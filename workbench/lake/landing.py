@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from workbench import __version__
 from workbench.errors import EmptyFile, LandingError, TooManyFaults
 from workbench.lake import checks, faults, quarantine
-from workbench.lake.disk import disk, full_disk, scratch, sync
+from workbench.lake.disk import disk, full_disk, place, scratch, sync
 from workbench.lake.footers import Footer
 from workbench.lake.landings import Landed, Landing, NewFile
 from workbench.lake.routing import bucket_of
@@ -343,7 +343,6 @@ def move(draft: Draft, part: Path, footer: Footer) -> NewFile:
     venue = f"{draft.feed.venue.lower()}-" * bool(draft.feed.venue)
     path = f"chunk={chunk}/bucket={bucket or NO_BUCKET}/{venue}{draft.day}-{uuid.uuid4().hex[:8]}.parquet"
     target = draft.job.root / "lake" / "main" / table.name / path
-    target.parent.mkdir(parents=True, exist_ok=True)
     sync(part)
-    part.replace(target)
+    place(part, target)
     return NewFile(path, target.stat().st_size, footer.rows, chunk, bucket, footer.stats(table), footer.schema)

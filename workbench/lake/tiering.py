@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from workbench import sessions
 from workbench.errors import BrokenPromise, Busy, LakeError
 from workbench.lake import cold
-from workbench.lake.disk import disk, full_disk, scratch
+from workbench.lake.disk import disk, full_disk, place, scratch
 from workbench.lake.landings import Landed, Landing, NewFile, Rewrite
 from workbench.lake.quarantine import refusals
 from workbench.lake.snapshots import LiveFile, Snapshot, as_live
@@ -261,11 +261,10 @@ def rewritten(
         try:
             for file in added:
                 target = table.folder / file.path
-                target.parent.mkdir(parents=True, exist_ok=True)
                 draft = at / f"{file.bucket}.parquet"
                 # A run that was killed between moving and committing has moved it already.
                 if draft.exists():
-                    draft.replace(target)
+                    place(draft, target)
             yield Rewrite(chunk, tuple(file.path for file in files), added, bounds, sum(one.content for one in written) % 2**64)
         except Exception as fault:
             if fresh or frames or full_disk(fault):
