@@ -216,6 +216,17 @@ def test_a_byte_of_a_cold_page_is_found_by_its_content(cold: Workbench) -> None:
     assert "of other content than" in only(cold, "content").what
 
 
+def test_a_hash_by_another_version_is_not_compared(cold: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(action: dict[str, Any]) -> None:
+        if "rewrite" in action.get("commitInfo", {}):
+            action["commitInfo"]["rewrite"] = json.dumps(json.loads(action["commitInfo"]["rewrite"]) | {"content": "1"})
+
+    edit(cold, "stock_minute", other)
+    only(cold, "content")
+    monkeypatch.setattr("workbench.lake.verify.hasher", lambda: "polars 99")
+    assert faults(cold) == []
+
+
 def test_columns_that_are_not_declared(bench: Workbench, vendor: Path) -> None:
     rewrite(bench, STOCK_DAY, live(bench, "stock_day"), lambda rows: rows.with_columns(pl.col("transactions").cast(pl.Int32)))
 

@@ -96,7 +96,10 @@ def small_lake(root: Path) -> tuple[Lake, duckdb.DuckDBPyConnection]:
     minutes += [Bit("2024-02", bucket, group, [date(2024, 2, 5)]) for bucket, group in ranged if bucket != "02"]
     minutes += [Bit("2024-03", None, everybody, [day]) for day in (date(2024, 3, 8), date(2024, 3, 11))]
     write(lake["stock_minute"], minutes, BOUNDS, truth)
-    sessions = [Bit("2023", "00", everybody, days(date(2023, 11, 3), 5, 9), (0,)), Bit("2024-01", "00", everybody, days(date(2024, 1, 2), 3, 4), (0,))]
+    sessions = [
+        Bit("2023", "00", everybody, days(date(2023, 11, 3), 5, 9), (0,)),
+        Bit("2024-01", "00", everybody, days(date(2024, 1, 2), 3, 4), (0,)),
+    ]
     write(lake["stock_day"], [*sessions, Bit("2024-03", None, everybody, [date(2024, 3, 8)], (0,))], (), truth)
     trades = [Bit(str(day), bucket, group, [day], (9, 12)) for day in days(date(2024, 3, 7), 3) for bucket, group in ranged]
     write(lake["stock_trades"], trades, BOUNDS, truth)

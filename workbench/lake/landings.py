@@ -86,6 +86,13 @@ class Landed:
     mends: bool = False
 
 
+def hasher() -> str:
+    """What hashes rows. Another version of it may hash the same rows to another number."""
+    import polars as pl
+
+    return f"polars {pl.__version__}"
+
+
 @dataclass(frozen=True)
 class Rewrite:
     """Files that take the place of others, row for row: what compaction commits, and a session published again inside a cold chunk.
@@ -115,6 +122,7 @@ class Rewrite:
             "rows": self.rows,
             "content": str(self.content),
             **({"origin": self.origin} if self.origin else {}),
+            "hashed_by": hasher(),
         }
 
 
