@@ -332,3 +332,29 @@ def test_a_file_is_moved_into_a_folder_that_vacuum_just_removed(tmp_path: Path, 
     assert target.read_bytes() == b"x"
     with pytest.raises(FileNotFoundError):
         place(draft, target)
+
+
+READER = """
+import sys, time, workbench
+bench = workbench.open(sys.argv[1])
+for _ in range(15):
+    relation = bench.sql("SELECT count(*), count(DISTINCT close) FROM stock_day WHERE date = '2024-03-07'")
+    time.sleep(0.05)
+    [(rows, closes)] = relation.fetchall()
+    assert rows == 2, (rows, closes)
+"""
+
+
+def test_readers_never_miss_a_file_while_others_replace_and_vacuum(bench: Workbench, vendor: Path) -> None:
+    words = [sys.executable, "-c", READER, str(bench.lake.root)]
+    readers = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    gone = close = 0
+    while any(reader.poll() is None for reader in readers):
+        close += 1
+        publish(bench, vendor, 20 + close)
+        gone += sum(len(one.retired) for one in vacuum(bench.lake, NOW, dry_run=False))
+
+    for reader in readers:
+        complained = reader.communicate()[1]
+        assert (reader.returncode, complained) == (0, "")
+    assert gone > 3
