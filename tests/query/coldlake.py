@@ -38,7 +38,7 @@ def write(table: LakeTable, bits: Iterable[Bit], bounds: Sequence[str], truth: d
     table.create()
     table.set_bounds(bounds)
     adds = []
-    for n, bit in enumerate(bits):
+    for n, bit in enumerate(bits, len(table.snapshot().files)):
         path = f"chunk={bit.chunk}/bucket={bit.bucket or '__HIVE_DEFAULT_PARTITION__'}/{bit.chunk}-{n:08x}.parquet"
         target = table.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,13 +84,14 @@ BOUNDS = ("AM", "C", "XY")
 
 
 def small_lake(root: Path) -> tuple[Lake, duckdb.DuckDBPyConnection]:
-    """A lake of minutes (hot, two month chunks, a quarter), days (hot, a month, a year) and trades, and its rows in plain tables."""
+    """A lake of minutes (hot, two month chunks, two quarters), days (hot, a month, a year) and trades, and its rows in plain tables."""
     lake, truth = Lake(root), duckdb.connect()
     truth.execute("SET TimeZone = 'America/New_York'")
     lake.make()
     everybody = [ticker for group in TICKERS for ticker in group]
     ranged = [(f"{n:02}", group) for n, group in enumerate(TICKERS)]
-    minutes = [Bit("2023-Q4", bucket, group, days(date(2023, 11, 3), 5, 9)) for bucket, group in ranged]
+    minutes = [Bit("2023-Q3", bucket, group, days(date(2023, 8, 3), 2, 9)) for bucket, group in ranged]
+    minutes += [Bit("2023-Q4", bucket, group, days(date(2023, 11, 3), 5, 9)) for bucket, group in ranged]
     minutes += [Bit("2024-01", bucket, group, days(date(2024, 1, 2), 3, 4)) for bucket, group in ranged]
     # A month in which a range had no rows, and one of a single session.
     minutes += [Bit("2024-02", bucket, group, [date(2024, 2, 5)]) for bucket, group in ranged if bucket != "02"]

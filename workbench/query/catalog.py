@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
@@ -23,6 +23,7 @@ from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query import narrow
 from workbench.tables import TABLES, Table, quote
+from workbench.tables.spec import period_of
 
 # The driver says "busy" by this class since 2.0; older ones end the open stream instead.
 BUSY: type[Exception] = getattr(duckdb, "ResourceInUseException", type("NeverRaised", (Exception,), {}))
@@ -201,9 +202,7 @@ class Catalog:
             if held and held.version == shot.version:
                 return held
             made = Logged(shot.version, located(shot, self.lake[name].folder))
-            statistics_of_the_log = shot.stats
-            self._declaring.execute(narrow.statistics(name, shot.version))
-            del statistics_of_the_log
+            declare_log(self._declaring, narrow.statistics(name, shot.version), shot)
             # A thread that is asking the old one meets an error and runs its query as it is.
             if held:
                 self._declaring.execute(f"DROP TABLE {narrow.log(name, held.version)}")
@@ -281,24 +280,34 @@ def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
     if snapshot.stats is None:
         return table.empty
     held: dict[int, dict[str | None, list[str]]] = {}
-    spans: dict[int, list[date]] = {}
-    fields = (snapshot.stats[name].to_pylist() for name in ("path", "chunk", "bucket", "first", "last"))
+    spans: dict[int, tuple[list[date], list[datetime]]] = {}
+    fields = (snapshot.stats[name].to_pylist() for name in ("path", "chunk", "bucket", "first", "last", "since", "until"))
     age = ages(table, snapshot)
-    for path, chunk, bucket, first, last in zip(*fields, strict=True):
+    for path, chunk, bucket, first, last, since, until in zip(*fields, strict=True):
         which = age(chunk, bucket)
         held.setdefault(which, {}).setdefault(bucket, []).append(literal(f"{folder}/{path}"))
-        spans.setdefault(which, []).extend((first, last))
+        sessions, instants = spans.setdefault(which, ([], []))
+        sessions += (first, last)
+        instants += (since, until)
     groups = []
     for which, ranges in sorted(held.items()):
-        span = spans[which]
-        # A file whose sessions the log does not know could lie anywhere.
-        known = len(held) > 1 and None not in span
-        sessions = [f"date >= DATE '{min(span)}'", f"date <= DATE '{max(span)}'"] if known else []
+        times = between(*spans[which]) if len(held) > 1 else []
         groups += [
-            ([*within(snapshot.bounds or (), bucket), *sessions], ", ".join(paths))
+            ([*within(snapshot.bounds or (), bucket), *times], ", ".join(paths))
             for bucket, paths in sorted(ranges.items(), key=lambda pair: pair[0] or "")
         ]
     return union(table, groups)
+
+
+def between(sessions: Sequence[date], instants: Sequence[datetime]) -> list[str]:
+    """The conditions that the times of a group's files put on its rows; a file of which the log does not know them could lie anywhere."""
+    low = [f"date >= DATE '{min(sessions)}'", f"date <= DATE '{max(sessions)}'"] if None not in sessions else []
+    if None in instants:
+        return low
+    return low + [
+        f"timestamp {sign} TIMESTAMPTZ '{one.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
+        for sign, one in ((">=", min(instants)), ("<=", max(instants)))
+    ]
 
 
 def few(
@@ -322,6 +331,16 @@ def few(
     return union(table, [(within(snapshot.bounds or (), bucket), ", ".join(paths)) for bucket, paths in groups.items()])
 
 
+def declare_log(con: duckdb.DuckDBPyConnection, statement: str, snapshot: Snapshot) -> None:
+    """Run a statement that finds a snapshot's statistics by the name of the frame below."""
+    import pyarrow as pa
+
+    assert snapshot.stats is not None
+    statistics_of_the_log = snapshot.stats.append_column("n", pa.array(range(len(snapshot.stats))))
+    con.execute(statement)
+    del statistics_of_the_log
+
+
 def located(snapshot: Snapshot, folder: Path) -> list[tuple[str | None, str]]:
     """Range and path, as a literal, of a snapshot's files."""
     assert snapshot.stats is not None
@@ -339,7 +358,7 @@ def ages(table: Table, snapshot: Snapshot) -> Callable[[str, str | None], int]:
     """
     assert snapshot.stats is not None
     cold = {chunk for chunk, bucket in zip(*(snapshot.stats[name].to_pylist() for name in ("chunk", "bucket")), strict=True) if bucket}
-    newest = {chunk for chunk in cold if len(chunk) == len(table.chunk_of(date.max))} or {max(cold, default="")}
+    newest = {chunk for chunk in cold if period_of(chunk) == table.chunks[0]} or {max(cold, default="")}
     return lambda chunk, bucket: 0 if bucket is None else 1 if chunk in newest else 2
 
 

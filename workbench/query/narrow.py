@@ -153,7 +153,9 @@ class Reading:
         if isinstance(tree, list):
             for part in tree:
                 self.visit(part, hidden)
-        elif isinstance(tree, dict) and tree.get("type") != "SHOW_REF":
+        elif isinstance(tree, dict) and tree.get("type") == "SHOW_REF":
+            self.describe(tree, hidden)
+        elif isinstance(tree, dict):
             named = tree.get("cte_map") or {}
             hidden = {**hidden, **{one["key"].lower(): as_constant(one["value"]) for one in named.get("map", ())}}
             if tree.get("type") == "SELECT_NODE":
@@ -166,11 +168,21 @@ class Reading:
         part = self.source(node.get("from_table", {}), hidden)
         if "where_clause" in node:
             self.apply(node["where_clause"], replace(part.sight, pairs=[*part.sight.pairs]), part.leaves)
+        elif len(part.leaves) == 1 and (most := first_rows(node)):
+            self.found.append((part.leaves[0], f"before < {' + '.join(map(self.holes.name, most))}", ""))
         alone = len(part.sight.aliases) == len(part.sight.visible)
         for leaf in part.leaves:
             tests, among = self.tests(leaf, strict=part.strict, alone=alone)
             if tests:
                 self.found.append((leaf, " AND ".join(tests), among[0] if among else ""))
+
+    def describe(self, ref: Node, hidden: Mapping[str, Node | None]) -> None:
+        """DESCRIBE, whose answer takes no file; not SUMMARIZE."""
+        parts = list(nodes(ref.get("query", {})))
+        if ref.get("show_type") == "DESCRIBE" and not hidden and not any(part.get("cte_map", {}).get("map") for part in parts):
+            self.found += [
+                (leaf, "FALSE", "") for part in parts if part.get("type") == "BASE_TABLE" for leaf in self.table(part, {}).leaves
+            ]
 
     def tests(self, leaf: Leaf, *, strict: bool, alone: bool) -> tuple[list[str], list[str]]:
         """What a file must meet to hold rows of a table that matter, and relations among which their tickers are."""
@@ -214,23 +226,23 @@ class Reading:
 
     def source(self, ref: Node, hidden: Mapping[str, Node | None]) -> Part:
         """What stands in a FROM."""
-        match ref.get("type"):
+        match ref.get("type", "EMPTY"):
             case "BASE_TABLE":
                 return self.table(ref, hidden)
             case "JOIN":
                 return self.join(ref, hidden)
-            case "EMPTY" | None:
+            case "EMPTY":
                 return Part()
             case _:
-                return listing(ref.get("alias", "").lower(), as_list(ref))
+                return listing(str(ref.get("alias", "")).lower(), as_list(ref))
 
     def table(self, ref: Node, hidden: Mapping[str, Node | None]) -> Part:
-        name, alias = ref["table_name"].lower(), ref.get("alias", ref["table_name"]).lower()
-        path = [one.lower() for one in ref.get("qualified_name", {}).get("path", [ref.get("schema_name", "main"), name])]
+        name, alias = ref["table_name"].lower(), str(ref.get("alias") or ref["table_name"]).lower()
+        path: list[str] = ref.get("qualified_name", {}).get("path") or [ref.get("schema_name", "main"), name]
         if name in hidden and not ref.get("schema_name"):
             body = hidden[name]
             return listing(alias, as_list({**body, "alias": alias, **own_columns(ref)}) if body else None)
-        foreign = ref.get("catalog_name") or len(path) > 2 or (len(path) == 2 and path[0] not in ("main", ""))
+        foreign = ref.get("catalog_name") or len(path) > 2 or (len(path) == 2 and path[0].lower() not in ("main", ""))
         if name not in TABLES or foreign or ref.get("column_name_alias") or ref.get("at_clause"):
             return listing(alias, None)
         leaf = Leaf(ref, TABLES[name], alias)
@@ -283,6 +295,17 @@ class Reading:
             self.apply(ref["condition"], seen, matched)
         elif "condition" in ref:
             seen.pairs += [pair for part in conjuncts(ref["condition"]) if (pair := equality(part, seen))]
+
+
+def first_rows(select: Node) -> list[Node]:
+    """How many rows at most a SELECT takes of its table, whichever they are, as a sum; empty if that is not told."""
+    plain = {"type", "modifiers", "cte_map", "select_list", "from_table", "aggregate_handling"}
+    modifiers = select.get("modifiers", [])
+    if set(select) - plain or select["from_table"]["type"] != "BASE_TABLE" or [one["type"] for one in modifiers] != ["LIMIT_MODIFIER"]:
+        return []
+    counts = [modifiers[0][key] for key in ("limit", "offset") if key in modifiers[0]]
+    simple = all(part["class"] in ("COLUMN_REF", "STAR") for part in select["select_list"]) and all(map(constant, counts))
+    return counts if simple and "limit" in modifiers[0] else []
 
 
 def listing(alias: str, held: Listed | None) -> Part:
@@ -433,11 +456,11 @@ def log(table: str, version: int) -> str:
 
 
 def statistics(table: str, version: int) -> str:
-    """The statement that makes a table of a snapshot's statistics, which stand in a frame called `statistics_of_the_log`."""
+    """The statement that makes a table of a snapshot's statistics, which stand, numbered, in a frame `statistics_of_the_log`."""
     return f"""CREATE TABLE {log(table, version)} AS
         SELECT *, since - INTERVAL 3 HOUR AS early, until + INTERVAL 3 HOUR AS late,
             epoch_us(since) * 1000 AS since_ns, epoch_us(until) * 1000 + 999 AS until_ns,
             epoch_us(early) * 1000 AS early_ns, epoch_us(late) * 1000 AS late_ns
-        FROM (SELECT row_number() OVER () - 1 AS n,
+        FROM (SELECT n, coalesce(sum(rows) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before,
             low::VARCHAR AS low, high::VARCHAR AS high, first::DATE AS first, last::DATE AS last,
             since::TIMESTAMPTZ AS since, until::TIMESTAMPTZ AS until FROM statistics_of_the_log)"""

@@ -154,7 +154,7 @@ class Translation:
             return self.compare(self.span(node["left"]), OPPOSITE[operator] if no else operator, self.span(node["right"]))
         if kind == "COMPARE_NOT_DISTINCT_FROM" and not no:
             left, right = self.span(node["left"]), self.span(node["right"])
-            return self.compare(left, "=", right) if left and right and "constant" in (left.kind, right.kind) else None
+            return self.compare(left, "=", right, null=True) if left and right and "constant" in (left.kind, right.kind) else None
         if kind in ("COMPARE_BETWEEN", "COMPARE_NOT_BETWEEN"):
             value, lower, upper = (self.span(node[part]) for part in ("input", "lower", "upper"))
             if no != (kind == "COMPARE_NOT_BETWEEN"):
@@ -214,8 +214,8 @@ class Translation:
         # Where the log does not say, a file stays; a NULL among the values equals nothing.
         return f"EXISTS (SELECT 1 FROM {relation} WHERE __value IS NOT NULL AND ({test}) IS NOT FALSE)"
 
-    def compare(self, left: Span | None, operator: str, right: Span | None) -> str | None:
-        """Whether two expressions can stand so to each other in a row of a file."""
+    def compare(self, left: Span | None, operator: str, right: Span | None, *, null: bool = False) -> str | None:
+        """Whether two expressions can stand so to each other in a row of a file; `null`: two NULLs can too."""
         if left is None or right is None or left.kind == right.kind == "constant" or left is right:
             return None
         kinds = {left.kind, right.kind} - {"constant"}
@@ -231,9 +231,10 @@ class Translation:
             ">=": f"{b} >= {c}",
         }
         # Statistics are in the order of the column's own type; beside another type DuckDB may compare in that type's order.
-        constant = c if right.kind == "constant" else a if left.kind == "constant" else ""
+        constant, node = (c, right.low) if right.kind == "constant" else (a, left.low) if left.kind == "constant" else ("", {})
         told = {"text": [f"typeof({constant}) = 'VARCHAR'"], "number": [f"typeof({constant}) <> 'VARCHAR'"]} if constant else {}
-        return guarded([*left.only_if, *right.only_if, *told.get(next(iter(kinds)), [])], tests[operator])
+        test = guarded([*left.only_if, *right.only_if, *told.get(next(iter(kinds)), [])], tests[operator])
+        return test if null or not constant or known(node) else f"({constant} IS NOT NULL AND {test})"
 
     # ------------------------------------------------------------------ expressions
 
@@ -370,6 +371,12 @@ def word(node: Node) -> str:
     """A literal text; empty if it is none."""
     kept = node.get("literal", {}).get("text") if "literal" in node else node.get("value", {}).get("value")
     return kept if node["type"] == "VALUE_CONSTANT" and isinstance(kept, str) else ""
+
+
+def known(node: Node) -> bool:
+    """Whether a constant is a literal other than NULL."""
+    kept: Node = node.get("literal") or node.get("value") or {}
+    return node.get("type") == "VALUE_CONSTANT" and kept.get("kind") != "NULL_LITERAL" and not kept.get("is_null")
 
 
 def cast_kind(kind: Kind, to: str) -> Kind | None:
