@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -37,7 +38,7 @@ def write(table: LakeTable, bits: Iterable[Bit], bounds: Sequence[str], truth: d
     truth.execute(f"CREATE TABLE IF NOT EXISTS {quote(declared.name)} AS {declared.empty}")
     table.create()
     table.set_bounds(bounds)
-    adds = []
+    adds: list[Any] = []
     for n, bit in enumerate(bits, len(table.snapshot().files)):
         path = f"chunk={bit.chunk}/bucket={bit.bucket or '__HIVE_DEFAULT_PARTITION__'}/{bit.chunk}-{n:08x}.parquet"
         target = table.folder / path

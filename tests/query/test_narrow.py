@@ -1,5 +1,6 @@
 """Fewer files to read, never fewer rows: generated queries over a small lake, and what becomes of each kind of condition."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -296,8 +297,6 @@ def queries(draw: st.DrawFn) -> str:
 
 def values_in(query: str, values: Values) -> Values:
     """The values that a query takes."""
-    import re
-
     return {name: value for name, value in values.items() if re.search(rf"\${name}\b", query)}
 
 
@@ -321,7 +320,7 @@ def answer(con: Any, query: str, values: Values) -> tuple[str, object]:
         found = con(query, **values) if callable(con) else con.execute(query, values or None)
         return "rows", found.fetchall()
     except duckdb.Error as fault:
-        return "refused", [base.__name__ for base in type(fault).__mro__ if base.__module__ == "_duckdb"][0]
+        return "refused", next(base.__name__ for base in type(fault).__mro__ if base.__module__ == "_duckdb")
 
 
 def same(both: tuple[Workbench, duckdb.DuckDBPyConnection], query: str, values: Values, zone: str) -> None:
@@ -632,14 +631,14 @@ LEFT: list[tuple[str, int, Values]] = [
     ("SELECT * FROM (SELECT ticker, avg(close) FROM stock_minute GROUP BY ticker) WHERE ticker = 'AAPL'", 3, {}),
     ("SELECT * FROM stock_minute WHERE timestamp >= '2024-03-11'", 1, {}),
     ("SELECT * FROM stock_minute WHERE timestamp >= $d AND timestamp < $d + 3 AND ticker = 'AAPL'", 1, {"d": date(2023, 11, 3)}),
+    ("SELECT * FROM stock_minute WHERE year(date) = 2023", 4, {}),
     # These leave all, but for the one with a single file, which DuckDB knows by its footer; `bench.sql` narrows them, except the last two.
     ("SELECT * FROM stock_minute WHERE ticker IN ('AAPL', 'ZZZ')", 8, {}),
     ("SELECT * FROM stock_minute WHERE ticker = 'AAPL' OR ticker = 'ZZZ'", 8, {}),
     ("SELECT * FROM stock_minute WHERE ticker LIKE 'AAP%'", 8, {}),
-    ("SELECT * FROM stock_minute WHERE year(date) = 2023", 8, {}),
     ("SELECT * FROM stock_minute WHERE date >= TIMESTAMPTZ '2024-03-08 00:00:00-05'", 9, {}),
     ("SELECT * FROM stock_minute JOIN (VALUES ('AAPL')) v(t) ON ticker = t", 9, {}),
-    ("SELECT * FROM stock_minute WHERE upper(ticker) = 'AAPL'", 9, {}),
+    ("SELECT * FROM stock_minute WHERE upper(ticker) = 'AAPL'", 8, {}),
     ("SELECT * FROM stock_minute WHERE ticker = (SELECT min(ticker) FROM stock_day)", 9, {}),
 ]
 
