@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from coldlake import BOUNDS, TICKERS, ZONE, small_lake
+from coldlake import BOUNDS, TICKERS, ZONE, Bit, small_lake, write
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +22,8 @@ from workbench.query.catalog import select
 from workbench.tables import TABLES
 
 Values = dict[str, Any]
+# DuckDB 2.0 sees through more functions.
+NEW = duckdb.__version__ >= "2"
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +343,7 @@ def same(both: tuple[Workbench, duckdb.DuckDBPyConnection], query: str, values: 
         assert found == answer(bench.con, query, values), fewer
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=queries(), values=VALUES, zone=st.sampled_from(ZONES))
 def test_a_narrowed_query_answers_like_one_over_plain_tables(both: Any, query: str, values: Values, zone: str) -> None:
     same(both, query, values, zone)
@@ -388,7 +390,7 @@ CASES: list[tuple[str, int, Values]] = [
     ("SELECT * FROM stock_minute WHERE timestamp >= '2024-03-11'", 1, {}),
     ("SELECT * FROM stock_minute WHERE timestamp::DATE = DATE '2024-03-08'", 1, {}),
     ("SELECT * FROM stock_minute WHERE window_start >= 1710100000000000000", 1, {}),
-    ("SELECT * FROM stock_minute WHERE to_timestamp(window_start / 1e9) >= '2024-03-11'", 1, {}),
+    ("SELECT * FROM stock_minute WHERE to_timestamp(window_start / 1000000000) >= '2024-03-11'", 1, {}),
     # Joins.
     ("SELECT * FROM stock_minute JOIN (VALUES ('AAPL'), ('ZZZ')) v(t) ON ticker = t", 10, {}),
     ("SELECT * FROM unnest($l) u(ticker) JOIN stock_minute USING (ticker)", 6, {"l": ["AAPL"]}),
@@ -418,11 +420,33 @@ CASES: list[tuple[str, int, Values]] = [
 
 
 @pytest.mark.parametrize(("query", "files", "values"), CASES, ids=[query for query, _, _ in CASES])
-def test_what_a_query_reads(bench: Workbench, query: str, files: int, values: Values) -> None:
+def test_what_a_query_reads(
+    both: tuple[Workbench, duckdb.DuckDBPyConnection], bench: Workbench, query: str, files: int, values: Values
+) -> None:
     narrowed = bench.catalog.narrowed(query, **values)
     assert narrowed is not None
     assert narrowed.count(".parquet'") == files
-    assert bench.sql(query, **values).fetchall() is not None
+    found = bench.sql(query, **values).fetchall()
+    if not re.search("EXPLAIN|LIMIT", query):
+        both[1].execute("SET TimeZone = 'America/New_York'")
+        assert sorted(map(str, found)) == sorted(map(str, both[1].execute(query, values or None).fetchall()))
+
+
+def test_every_comparison_with_every_value(both: tuple[Workbench, duckdb.DuckDBPyConnection], bench: Workbench) -> None:
+    """Least, greatest and everything between, in every order: where a bound is off by one, a row is lost here."""
+    both[1].execute("SET TimeZone = 'America/New_York'")
+    instants = [
+        f"TIMESTAMPTZ '{at}'" for (at,) in both[1].execute("SELECT min(timestamp)::VARCHAR FROM stock_minute GROUP BY date").fetchall()
+    ]
+    stamps = [str(ns) for (ns,) in both[1].execute("SELECT max(window_start) FROM stock_minute GROUP BY date").fetchall()]
+    columns = {"ticker": [f"'{t}'" for t in TICKER], "date": [f"DATE '{d}'" for d in DAY], "timestamp": instants, "window_start": stamps}
+    for column, values in columns.items():
+        for operator in ("=", "<>", "<", "<=", ">", ">=", "IS NOT DISTINCT FROM"):
+            parts = [f"SELECT {n}, count(*) FROM stock_minute WHERE {column} {operator} {value}" for n, value in enumerate(values)]
+            parts += [f"SELECT {n}, -count(*) FROM stock_minute WHERE NOT ({column} {operator} {value})" for n, value in enumerate(values)]
+            query = " UNION ALL ".join(parts) + " ORDER BY ALL"
+            assert bench.catalog.narrowed(query)
+            assert bench.sql(query).fetchall() == both[1].execute(query).fetchall(), (column, operator)
 
 
 WHOLE: list[tuple[str, Values]] = [
@@ -575,9 +599,17 @@ def test_many_files_of_a_few_tickers_are_read_ticker_by_ticker(bench: Workbench,
     assert bench.sql(dates).fetchall() == bench.con.execute(dates).fetchall()
 
 
-def test_threads_narrow_while_the_lake_moves(tmp_path: Path) -> None:
-    from coldlake import Bit, write
+def test_tickers_that_look_like_numbers_are_not_compared_as_text(tmp_path: Path) -> None:
+    lake, truth = small_lake(tmp_path)
+    numbers = [Bit("2023", "00", tickers, [date(2023, 5, 5)], (0,)) for tickers in (["1", "20", "3"], ["05", "5"])]
+    write(lake["futures_session"], numbers, (), truth)
+    with Workbench(Settings.load(env={}, data=str(tmp_path))) as bench:
+        for query in ("SELECT ticker FROM futures_session WHERE ticker = 20", "SELECT ticker FROM futures_session WHERE ticker < 4"):
+            assert sorted(bench.sql(query).fetchall()) == sorted(truth.execute(query).fetchall())
+        assert read(bench, "SELECT * FROM futures_session WHERE ticker = '05'") == 1
 
+
+def test_threads_narrow_while_the_lake_moves(tmp_path: Path) -> None:
     lake, truth = small_lake(tmp_path)
     stop, seen = threading.Event(), set()
     with Workbench(Settings.load(env={}, data=str(tmp_path))) as bench:
@@ -604,7 +636,8 @@ def test_threads_narrow_while_the_lake_moves(tmp_path: Path) -> None:
 
 def branches(bench: Workbench, query: str, values: Values) -> int:
     """How many branches of the views DuckDB itself leaves of a query."""
-    return sum(text.count("READ_PARQUET") for _, text in bench.con.execute("EXPLAIN " + query, values or None).fetchall())
+    [(_, plan)] = bench.con.execute("EXPLAIN (FORMAT json) " + query, values or None).fetchall()
+    return int(plan.count('"name": "READ_PARQUET'))
 
 
 # Of 9 branches of minutes: hot, 4 ranges of the newest months, 4 of the quarters.
@@ -632,14 +665,14 @@ LEFT: list[tuple[str, int, Values]] = [
     ("SELECT * FROM (SELECT ticker, avg(close) FROM stock_minute GROUP BY ticker) WHERE ticker = 'AAPL'", 3, {}),
     ("SELECT * FROM stock_minute WHERE timestamp >= '2024-03-11'", 1, {}),
     ("SELECT * FROM stock_minute WHERE timestamp >= $d AND timestamp < $d + 3 AND ticker = 'AAPL'", 1, {"d": date(2023, 11, 3)}),
-    ("SELECT * FROM stock_minute WHERE year(date) = 2023", 4, {}),
+    ("SELECT * FROM stock_minute WHERE year(date) = 2023", 4 if NEW else 8, {}),
     # These leave all, but for the one with a single file, which DuckDB knows by its footer; `bench.sql` narrows them, except the last two.
     ("SELECT * FROM stock_minute WHERE ticker IN ('AAPL', 'ZZZ')", 8, {}),
     ("SELECT * FROM stock_minute WHERE ticker = 'AAPL' OR ticker = 'ZZZ'", 8, {}),
     ("SELECT * FROM stock_minute WHERE ticker LIKE 'AAP%'", 8, {}),
     ("SELECT * FROM stock_minute WHERE date >= TIMESTAMPTZ '2024-03-08 00:00:00-05'", 9, {}),
     ("SELECT * FROM stock_minute JOIN (VALUES ('AAPL')) v(t) ON ticker = t", 9, {}),
-    ("SELECT * FROM stock_minute WHERE upper(ticker) = 'AAPL'", 8, {}),
+    ("SELECT * FROM stock_minute WHERE upper(ticker) = 'AAPL'", 8 if NEW else 9, {}),
     ("SELECT * FROM stock_minute WHERE ticker = (SELECT min(ticker) FROM stock_day)", 9, {}),
 ]
 

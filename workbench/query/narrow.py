@@ -21,7 +21,7 @@ NAMED = re.compile(rf"\b({'|'.join(TABLES)})\b", re.IGNORECASE)
 EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=SELECT|FROM|WITH|\()", re.IGNORECASE)
 # What the parser makes of brackets, ANY and INTERVAL; nobody calls a function of their own so.
 PARSED = {"list_value", "row", "unnest", "trunc", *(name for name in STEADY if name.startswith("to_"))}
-AS_JSON = "json_serialize_sql({}, skip_null := true, skip_empty := true, skip_default := true)"
+AS_JSON = "json_serialize_sql({}, skip_null := true, skip_default := true)"
 
 # In which a name in a query may mean something else than the lake's table, or a comparison something else than bytes.
 USUAL = """current_setting('search_path') = '' AND current_setting('default_collation') = ''

@@ -229,14 +229,14 @@ class Reading:
             left.sight.murky or right.sight.murky or manner == "NATURAL",
         )
         strict = left.strict or right.strict or manner not in ("REGULAR", "CROSS") or kind != "INNER"
-        if manner not in ("REGULAR", "CROSS", "ASOF", "NATURAL") or kind not in ("INNER", "LEFT", "RIGHT", "OUTER", "SEMI", "ANTI"):
+        if manner not in ("REGULAR", "CROSS", "ASOF", "NATURAL") or kind not in ("INNER", "LEFT", "RIGHT", "FULL", "SEMI", "ANTI"):
             return Part(Sight(aliases=seen.aliases, murky=True), [], strict=True)
         equal = using[:-1] if manner == "ASOF" else using
         for name in using:
             a, b = (side.sight.merged[name] if name in side.sight.merged else sole(side.sight, name) for side in (left, right))
             if name in equal and a and b and (x := a.key(name)) and (y := b.key(name)) and x == y:
                 seen.pairs.append((a, x, b, y))
-            seen.merged[name] = {"RIGHT": b, "OUTER": None}.get(kind, a)
+            seen.merged[name] = {"RIGHT": b, "FULL": None}.get(kind, a)
         matched = {"INNER": both, "LEFT": right.leaves, "RIGHT": left.leaves, "SEMI": both}.get(kind, [])
         self.match(ref, seen, matched if manner == "REGULAR" else [])
         for one, other in ((left, right), (right, left)) if manner == "REGULAR" and kind in ("INNER", "SEMI") else ():
