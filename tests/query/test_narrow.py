@@ -602,11 +602,11 @@ def test_many_files_of_a_few_tickers_are_read_ticker_by_ticker(bench: Workbench,
 def test_tickers_that_look_like_numbers_are_not_compared_as_text(tmp_path: Path) -> None:
     lake, truth = small_lake(tmp_path)
     numbers = [Bit("2023", "00", tickers, [date(2023, 5, 5)], (0,)) for tickers in (["1", "20", "3"], ["05", "5"])]
-    write(lake["futures_session"], numbers, (), truth)
+    write(lake["crypto_day"], numbers, (), truth)
     with Workbench(Settings.load(env={}, data=str(tmp_path))) as bench:
-        for query in ("SELECT ticker FROM futures_session WHERE ticker = 20", "SELECT ticker FROM futures_session WHERE ticker < 4"):
+        for query in ("SELECT ticker FROM crypto_day WHERE ticker = 20", "SELECT ticker FROM crypto_day WHERE ticker < 4"):
             assert sorted(bench.sql(query).fetchall()) == sorted(truth.execute(query).fetchall())
-        assert read(bench, "SELECT * FROM futures_session WHERE ticker = '05'") == 1
+        assert read(bench, "SELECT * FROM crypto_day WHERE ticker = '05'") == 1
 
 
 def test_threads_narrow_while_the_lake_moves(tmp_path: Path) -> None:
