@@ -283,9 +283,9 @@ def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
     spans: dict[int, tuple[list[date], list[datetime]]] = {}
     fields = (snapshot.stats[name].to_pylist() for name in ("path", "chunk", "bucket", "first", "last", "since", "until"))
     age = ages(table, snapshot)
-    for path, chunk, bucket, first, last, since, until in zip(*fields, strict=True):
+    for path, chunk, bucket, first, last, since, until, kept in zip(*fields, ranges(snapshot), strict=True):
         which = age(chunk, bucket)
-        held.setdefault(which, {}).setdefault(bucket, []).append(literal(f"{folder}/{path}"))
+        held.setdefault(which, {}).setdefault(kept, []).append(literal(f"{folder}/{path}"))
         sessions, instants = spans.setdefault(which, ([], []))
         sessions += (first, last)
         instants += (since, until)
@@ -345,10 +345,22 @@ def located(snapshot: Snapshot, folder: Path) -> list[tuple[str | None, str]]:
     """Range and path, as a literal, of a snapshot's files."""
     assert snapshot.stats is not None
     start = f"{folder}/"
-    return [
-        (bucket, literal(start + path))
-        for bucket, path in zip(*(snapshot.stats[name].to_pylist() for name in ("bucket", "path")), strict=True)
-    ]
+    return [(bucket, literal(start + path)) for bucket, path in zip(ranges(snapshot), snapshot.stats["path"].to_pylist(), strict=True)]
+
+
+def ranges(snapshot: Snapshot) -> list[str | None]:
+    """The ticker range of each file; None if its tickers may be any: it is hot, or was cut by bounds that were decided anew since."""
+    assert snapshot.stats is not None
+    bounds = snapshot.bounds or ()
+    edges = {f"{n:02}": (bounds[n - 1] if n else "", bounds[n] if n < len(bounds) else None) for n in range(len(bounds) + 1)}
+
+    def kept(bucket: str | None, low: str | None, high: str | None) -> str | None:
+        if bucket is None or low is None or high is None or bucket not in edges:
+            return None
+        start, end = edges[bucket]
+        return bucket if start <= low and (end is None or high < end) else None
+
+    return [kept(*one) for one in zip(*(snapshot.stats[name].to_pylist() for name in ("bucket", "low", "high")), strict=True)]
 
 
 def ages(table: Table, snapshot: Snapshot) -> Callable[[str, str | None], int]:
