@@ -290,11 +290,11 @@ def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
         sessions += (first, last)
         instants += (since, until)
     groups = []
-    for which, ranges in sorted(held.items()):
+    for which, by_range in sorted(held.items()):
         times = between(*spans[which]) if len(held) > 1 else []
         groups += [
             ([*within(snapshot.bounds or (), bucket), *times], ", ".join(paths))
-            for bucket, paths in sorted(ranges.items(), key=lambda pair: pair[0] or "")
+            for bucket, paths in sorted(by_range.items(), key=lambda pair: pair[0] or "")
         ]
     return union(table, groups)
 
