@@ -407,6 +407,19 @@ CASES: list[tuple[str, int, Values]] = [
         {},
     ),
     ("SELECT * FROM stock_minute m SEMI JOIN stock_day d ON m.ticker = d.ticker AND d.date = '2024-03-08' WHERE m.ticker = 'AAPL'", 7, {}),
+    # What an ASOF join matches is decided by all rows of its group, and ON of an outer join says nothing of the side that stays.
+    ("SELECT * FROM stock_minute m ASOF JOIN stock_trades t USING (ticker, timestamp) WHERE m.timestamp >= '2024-03-11'", 1, {}),
+    (
+        "SELECT * FROM stock_minute m ASOF JOIN stock_trades t ON m.ticker = t.ticker AND m.timestamp >= t.timestamp "
+        "WHERE t.date = '2024-03-08' AND m.ticker = 'AAPL'",
+        9,
+        {},
+    ),
+    (
+        "SELECT * FROM stock_day d LEFT JOIN stock_trades t ON d.ticker = t.ticker AND d.date = '2024-03-08' AND t.date = '2024-03-08'",
+        4,
+        {},
+    ),
     # Where they stand.
     ("WITH a AS (SELECT * FROM stock_minute WHERE ticker = 'AAPL') SELECT max(close) FROM a", 6, {}),
     ("SELECT * FROM (SELECT * FROM stock_minute WHERE ticker = 'AAPL') WHERE close > 3", 6, {}),
