@@ -94,7 +94,7 @@ class LakeTable:
                 shot = read(self._open())
                 # An emptied commit reads as one that says nothing. The newest is where a crash of the machine leaves one.
                 self._commit(shot.version)
-                if not shot.files:
+                if shot.stats is None:
                     self.landings()
                 self._snapshot = shot
             elif self._snapshot.version < 0:
