@@ -6,6 +6,18 @@ import pytest
 from s3server import S3, StandIn, seaweed, weed
 
 
+@pytest.fixture
+def upkeep() -> None:
+    """For tests of what the end of a refresh does to the lake."""
+
+
+@pytest.fixture(autouse=True)
+def as_landed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refreshes leave everything as it landed: tests say themselves what is compacted, and when."""
+    if "upkeep" not in request.fixturenames:
+        monkeypatch.setattr("workbench.lake.maintain.after_refresh", lambda *_: "")
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3]:
     """A real S3 server, one per test process; its bucket is shared, so take `bucket` for an empty one."""

@@ -98,6 +98,16 @@ def maintain(lake: Lake, settings: Settings, seconds: float | None = None, stopp
         return run(due(lake, settings, now_and_then=seconds is not None), seconds, stopped)
 
 
+def after_refresh(lake: Lake, settings: Settings, stopped: Callable[[], bool]) -> str:
+    """Upkeep for as long as the settings allow, in a line; empty if nothing was to do. Never fails what came before."""
+    if not lake.exists:
+        return ""
+    try:
+        return line(maintain(lake, settings, settings.maintain.seconds, stopped))
+    except Exception as fault:
+        return f"maintenance was not done: {fault}"
+
+
 def due(lake: Lake, settings: Settings, *, now_and_then: bool = False) -> Iterator[Task]:
     """The tasks that are due. What frees disk comes first; what leaves is not compacted before.
 
