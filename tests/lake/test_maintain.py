@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,14 @@ from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, THU, TRAD
 
 from workbench.bench import Workbench
 from workbench.config import Age, Maintain, Retention, Settings
-from workbench.errors import BadRange, Busy, UnknownName, UsageError
-from workbench.lake import maintain, tiering
+from workbench.errors import BadRange, BrokenPromise, Busy, UnknownName, UsageError
+from workbench.lake import maintain, tiering, vacuum
 from workbench.tables import find
 
 APRIL = date(2024, 4, 9)
 
 
 def bench_with(root: Path, *, retention: dict[str, Retention] | None = None, **upkeep: Any) -> Workbench:
-    from dataclasses import replace
-
     settings = Settings.load(env={}, data=str(root / "lake"))
     return Workbench(replace(settings, retention=retention or {}, maintain=Maintain(**upkeep)))
 
@@ -65,7 +63,9 @@ def test_it_compacts_what_is_due_and_a_second_run_finds_nothing(bench: Workbench
     assert chunks(bench, "stock_minute") == {("2024-Q1", True), ("2024-Q2", True)}
     assert chunks(bench, "stock_day") == {("2024", True)}
     assert {table: rows(bench, table) for table in before} == before
-    done = [(row["task"], row["table"], row["chunk"], row["outcome"], row["rows"], row["files"]) for row in made if row["task"] == "compact"]
+    done = [
+        (row["task"], row["table"], row["chunk"], row["outcome"], row["rows"], row["files"]) for row in made if row["task"] == "compact"
+    ]
     assert done == [
         ("compact", "stock_day", "2024", "compacted", 160, 4),
         ("compact", "stock_minute", "2024-Q1", "compacted", 40 * 33, 3),
@@ -111,7 +111,7 @@ def test_without_a_policy_nothing_leaves(bench: Workbench) -> None:
 
 def test_old_files_leftovers_and_orphans_are_removed(bench: Workbench, tmp_path: Path) -> None:
     bench.maintain()
-    replaced = [path for path in bench.lake["stock_minute"].folder.rglob("2024-03-0*.parquet")]
+    replaced = list(bench.lake["stock_minute"].folder.rglob("2024-03-0*.parquet"))
     drafts = bench.lake.root / "tmp" / f"land-{os.uname().nodename}-4194305-01234567"
     (drafts / "x").mkdir(parents=True)
     bench.settings = bench_with(tmp_path, vacuum_keep=Age(0, "day")).settings
@@ -147,7 +147,7 @@ def test_nothing_is_begun_when_the_time_is_up(bench: Workbench) -> None:
 
 def test_a_task_that_takes_long_ends_and_no_other_begins(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 100))
-    monkeypatch.setattr(maintain.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("workbench.lake.maintain.time.monotonic", lambda: next(clock))
     tasks = [maintain.task_of(bench.lake["stock_minute"], unit) for unit in tiering.due(bench.lake["stock_minute"])]
 
     upkeep = maintain.run(tasks, seconds=150)
@@ -189,9 +189,9 @@ def test_a_table_whose_log_is_damaged_does_not_keep_the_others_from_upkeep(bench
 
 
 def test_a_second_maintenance_is_told_who_is_at_it(bench: Workbench) -> None:
-    with maintain.alone(bench.lake.root):
-        with pytest.raises(Busy, match=rf"by process {os.getpid()} on .* since 20\d\d-.*nothing was done"):
-            bench.maintain()
+    told = rf"by process {os.getpid()} on .* since 20\d\d-.*nothing was done"
+    with maintain.alone(bench.lake.root), pytest.raises(Busy, match=told):
+        bench.maintain()
     assert bench.maintain().facts["exit_status"] == 0
 
 
@@ -280,8 +280,12 @@ def test_a_refresh_looks_for_files_to_remove_once_a_day(tmp_path: Path, monkeypa
     bench = bench_with(tmp_path)
     put(tmp_path / "v", STOCK_MINUTE, THU, text(minutes("AAA", THU, 5)))
     looked: list[int] = []
-    real: Callable[..., Any] = maintain.vacuum.vacuum
-    monkeypatch.setattr(maintain.vacuum, "vacuum", lambda *given, **named: looked.append(1) or real(*given, **named))
+
+    def look(*given: Any, **named: Any) -> list[Any]:
+        looked.append(1)
+        return []
+
+    monkeypatch.setattr(vacuum, "vacuum", look)
 
     for _ in range(2):
         bench.refresh(source=f"folder:{tmp_path / 'v'}").run()
@@ -418,9 +422,7 @@ def test_ticks_get_new_ranges_too(tmp_path: Path) -> None:
     assert bench.verify().rows == []
 
 
-def test_a_landing_that_was_routed_by_the_old_ranges_is_refused(tmp_path: Path) -> None:
-    from workbench.errors import BrokenPromise
-
+def test_a_landing_that_was_routed_by_the_old_ranges_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = bench_with(tmp_path)
     put(tmp_path / "v", STOCK_TRADES, THU, text([trade("AAA", THU, 1), trade("BBB", THU, 1)], TRADE))
     bench.refresh(source=f"folder:{tmp_path / 'v'}").run()
@@ -432,7 +434,7 @@ def test_a_landing_that_was_routed_by_the_old_ranges_is_refused(tmp_path: Path) 
         table.set_bounds(("AZZ",), anew=True)
         return real(*given)
 
-    table.commit = late  # type: ignore[method-assign]
+    monkeypatch.setattr(table, "commit", late)
     with pytest.raises(BrokenPromise, match="other ticker ranges"):
         bench.refresh(source=f"folder:{tmp_path / 'v'}").run()
     assert len(rows(bench, "stock_trades")) == 2
@@ -448,3 +450,14 @@ def test_tables_without_ranges_or_rows_say_so(bench: Workbench) -> None:
 def test_what_was_done_is_a_report_for_programs_too(bench: Workbench) -> None:
     told = json.loads(bench.maintain().to_json())
     assert told["exit_status"] == 0 and {row["outcome"] for row in told["rows"]} == {"compacted"}
+
+
+def test_readers_see_every_row_between_two_ranges(bench: Workbench) -> None:
+    bench.compact()
+    before = rows(bench, "stock_minute")
+    bench.lake["stock_minute"].set_bounds(("T33",), anew=True)
+    assert tiering.misfits(bench.lake["stock_minute"].snapshot())
+
+    assert rows(bench, "stock_minute") == before
+    assert bench.sql("SELECT count(*) FROM stock_minute WHERE ticker = 'T20'").fetchall() == [(46,)]
+    assert len(bench.bars("T20", freq="1m")) == 46

@@ -58,7 +58,9 @@ day = st.one_of(
     st.sampled_from(DAY).map("'{}'".format),
     st.sampled_from(DAY).map("TIMESTAMP '{} 09:30:00'".format),
     st.sampled_from(DAY).map("TIMESTAMPTZ '{} 00:30:00+00'".format),
-    st.sampled_from(["$d", "$s", "$at", "NULL::DATE", "current_date - 990", "$d + 1", "DATE '2024-01-01' - INTERVAL 2 MONTH", "$d::TIMESTAMPTZ"]),
+    st.sampled_from(
+        ["$d", "$s", "$at", "NULL::DATE", "current_date - 990", "$d + 1", "DATE '2024-01-01' - INTERVAL 2 MONTH", "$d::TIMESTAMPTZ"]
+    ),
 )
 
 
@@ -71,46 +73,123 @@ def conditions(m: str, *, single: bool = True) -> st.SearchStrategy[str]:
         st.builds(f"{{1}} {{0}} {ticker}".format, compare, text),
         st.builds(f"{ticker} {{}} ({{}})".format, st.sampled_from(["IN", "NOT IN"]), texts),
         st.builds(f"{ticker} {{}} {{}} AND {{}}".format, st.sampled_from(["BETWEEN", "NOT BETWEEN"]), text, text),
-        st.sampled_from([f"{ticker} {op} '{p}'" for op in ("LIKE", "NOT LIKE", "ILIKE", "^@", "SIMILAR TO") for p in ("AM%", "Z_Z%", "%", "AMZN", "ZZé%", "B\\\\%")]),
+        st.sampled_from(
+            [
+                f"{ticker} {op} '{p}'"
+                for op in ("LIKE", "NOT LIKE", "ILIKE", "^@", "SIMILAR TO")
+                for p in ("AM%", "Z_Z%", "%", "AMZN", "ZZé%", "B\\\\%")
+            ]
+        ),
         st.builds(f"starts_with({ticker}, {{}})".format, text),
-        st.sampled_from([f"{ticker} = ANY($l)", f"{ticker} IN $l", f"{ticker} <> ALL($l)", f"list_contains($l, {ticker})", f"{ticker} > ANY($l)"]),
+        st.sampled_from(
+            [f"{ticker} = ANY($l)", f"{ticker} IN $l", f"{ticker} <> ALL($l)", f"list_contains($l, {ticker})", f"{ticker} > ANY($l)"]
+        ),
         st.builds(f"{ticker} IN (SELECT unnest([{{}}]))".format, texts),
         st.sampled_from([f"{ticker} IN (SELECT t FROM (VALUES ('AMZN'), ('ZZZ')) v(t))", f"{ticker} IN (SELECT ticker FROM mine)"]),
-        st.builds(f"({ticker}, {dated}) IN (({{}}, {{}}), ('ZZZ', DATE '2024-03-08'))".format, text, st.sampled_from(DAY).map("DATE '{}'".format)),
-        st.sampled_from([f"upper({ticker}) = 'BACPB'", f"length({ticker}) > 3", f"{ticker} IS NULL", f"{ticker} IS NOT NULL", f"{ticker}[1] = 'Z'", f"{ticker} COLLATE NOCASE = 'amzn'", f"{ticker} COLLATE NOCASE > 'b'"]),
+        st.builds(
+            f"({ticker}, {dated}) IN (({{}}, {{}}), ('ZZZ', DATE '2024-03-08'))".format, text, st.sampled_from(DAY).map("DATE '{}'".format)
+        ),
+        st.sampled_from(
+            [
+                f"upper({ticker}) = 'BACPB'",
+                f"length({ticker}) > 3",
+                f"{ticker} IS NULL",
+                f"{ticker} IS NOT NULL",
+                f"{ticker}[1] = 'Z'",
+                f"{ticker} COLLATE NOCASE = 'amzn'",
+                f"{ticker} COLLATE NOCASE > 'b'",
+            ]
+        ),
         st.builds(f"{{}} IS NULL OR {ticker} = {{}}".format, st.sampled_from(["$t", "$nothing"]), st.sampled_from(["$t", "$nothing"])),
         st.builds(f"{dated} {{}} {{}}".format, compare, day),
         st.builds(f"{{1}} {{0}} {dated}".format, compare, day),
         st.builds(f"{dated} BETWEEN {{}} AND {{}}".format, day, day),
-        st.builds(f"{dated} IN ({{}}, {{}})".format, st.sampled_from(DAY).map("'{}'".format), st.sampled_from(["$d", "NULL", "DATE '2024-03-08'"])),
+        st.builds(
+            f"{dated} IN ({{}}, {{}})".format, st.sampled_from(DAY).map("'{}'".format), st.sampled_from(["$d", "NULL", "DATE '2024-03-08'"])
+        ),
         st.builds(f"year({dated}) {{}} {{}}".format, compare, st.sampled_from(["2023", "2024", "2024.5", "NULL"])),
-        st.builds(f"{{}}({dated}) {{}} {{}}".format, st.sampled_from(["month", "quarter", "dayofweek", "week", "yearweek", "isoyear", "last_day", "monthname"]), compare, st.sampled_from(["1", "3", "2024", "202401"])),
+        st.builds(
+            f"{{}}({dated}) {{}} {{}}".format,
+            st.sampled_from(["month", "quarter", "dayofweek", "week", "yearweek", "isoyear", "last_day", "monthname"]),
+            compare,
+            st.sampled_from(["1", "3", "2024", "202401"]),
+        ),
         st.builds(f"date_trunc('{{}}', {dated}) {{}} {{}}".format, st.sampled_from(["month", "week", "year"]), compare, day),
-        st.builds(f"extract({{}} FROM {dated}) {{}} {{}}".format, st.sampled_from(["year", "month", "dow", "epoch"]), compare, st.sampled_from(["3", "2024", "1704067200"])),
-        st.builds(f"strftime({dated}, '{{}}') {{}} '{{}}'".format, st.sampled_from(["%Y-%m", "%m-%Y", "%Y", "%d"]), compare, st.sampled_from(["2024-03", "03-2024", "2024", "05"])),
-        st.sampled_from([f"{dated}::VARCHAR LIKE '2024-0%'", f"{dated}::VARCHAR = '2024-03-08'", f"coalesce({dated}, DATE '2024-02-05') = DATE '2024-02-05'"]),
-        st.builds(f"{dated} {{}} {{}} {{}} {{}}".format, st.sampled_from("+-"), st.sampled_from(["7", "INTERVAL 2 DAY", "INTERVAL 1 MONTH"]), compare, day),
+        st.builds(
+            f"extract({{}} FROM {dated}) {{}} {{}}".format,
+            st.sampled_from(["year", "month", "dow", "epoch"]),
+            compare,
+            st.sampled_from(["3", "2024", "1704067200"]),
+        ),
+        st.builds(
+            f"strftime({dated}, '{{}}') {{}} '{{}}'".format,
+            st.sampled_from(["%Y-%m", "%m-%Y", "%Y", "%d"]),
+            compare,
+            st.sampled_from(["2024-03", "03-2024", "2024", "05"]),
+        ),
+        st.sampled_from(
+            [
+                f"{dated}::VARCHAR LIKE '2024-0%'",
+                f"{dated}::VARCHAR = '2024-03-08'",
+                f"coalesce({dated}, DATE '2024-02-05') = DATE '2024-02-05'",
+            ]
+        ),
+        st.builds(
+            f"{dated} {{}} {{}} {{}} {{}}".format,
+            st.sampled_from("+-"),
+            st.sampled_from(["7", "INTERVAL 2 DAY", "INTERVAL 1 MONTH"]),
+            compare,
+            day,
+        ),
         st.builds(f"DATE '2024-03-12' - {dated} {{}} {{}}".format, compare, st.integers(0, 60)),
         st.builds(f"{at} {{}} {{}}".format, compare, day),
         st.builds(f"{at}::DATE {{}} {{}}".format, compare, day),
         st.builds(f"{at} = {{}}".format, st.sampled_from(["$at", "$at + INTERVAL 1 HOUR"])),
-        st.builds(f"({at} AT TIME ZONE '{{}}'){{}} {{}} {{}}".format, st.sampled_from(ZONES), st.sampled_from(["", "::DATE"]), compare, day),
+        st.builds(
+            f"({at} AT TIME ZONE '{{}}'){{}} {{}} {{}}".format, st.sampled_from(ZONES), st.sampled_from(["", "::DATE"]), compare, day
+        ),
         st.builds(f"date_trunc('day', {at}) {{}} {{}}".format, compare, day),
-        st.sampled_from([f"hour({at}) = 4", f"{at}::TIME > '10:00:00'", f"year({at}) = 2024", f"epoch({at}) > 1704067200", f"time_bucket(INTERVAL 7 DAY, {at}) = '2024-03-04'"]),
-        st.sampled_from([f"{dated} = {at}::DATE", f"{m}close > 10", "random() >= 0", "TRUE", "1 = 0", "NULL", "$t = 'AMZN'", "$d > DATE '2024-01-01'"]),
+        st.sampled_from(
+            [
+                f"hour({at}) = 4",
+                f"{at}::TIME > '10:00:00'",
+                f"year({at}) = 2024",
+                f"epoch({at}) > 1704067200",
+                f"time_bucket(INTERVAL 7 DAY, {at}) = '2024-03-04'",
+            ]
+        ),
+        st.sampled_from(
+            [f"{dated} = {at}::DATE", f"{m}close > 10", "random() >= 0", "TRUE", "1 = 0", "NULL", "$t = 'AMZN'", "$d > DATE '2024-01-01'"]
+        ),
     )
     by_time = "window_start" if single else ""
     if by_time:
         ns = f"{m}{by_time}"
         leaf |= st.one_of(
-            st.builds(f"{ns} {{}} {{}}".format, compare, st.sampled_from(["1704207600000000000", "$n", "1.7042e18", "1709888400000000455"])),
-            st.builds(f"{ns} {{}} {{}} {{}}".format, st.sampled_from(["// 1000000000", "/ 1e9", "// -5", "- 10", "* 1", "/ $z"]), compare, st.sampled_from(["1704207600", "$n", "-340841520000000000"])),
-            st.sampled_from([f"-{ns} < -1704207600000000000", f"to_timestamp({ns} / 1e9)::DATE = DATE '2024-02-05'", f"make_timestamp({ns} // 1000) >= '2024-03-08'", f"10 - {ns} < -1704207600000000000"]),
+            st.builds(
+                f"{ns} {{}} {{}}".format, compare, st.sampled_from(["1704207600000000000", "$n", "1.7042e18", "1709888400000000455"])
+            ),
+            st.builds(
+                f"{ns} {{}} {{}} {{}}".format,
+                st.sampled_from(["// 1000000000", "/ 1e9", "// -5", "- 10", "* 1", "/ $z"]),
+                compare,
+                st.sampled_from(["1704207600", "$n", "-340841520000000000"]),
+            ),
+            st.sampled_from(
+                [
+                    f"-{ns} < -1704207600000000000",
+                    f"to_timestamp({ns} / 1e9)::DATE = DATE '2024-02-05'",
+                    f"make_timestamp({ns} // 1000) >= '2024-03-08'",
+                    f"10 - {ns} < -1704207600000000000",
+                ]
+            ),
         )
     return st.recursive(
         leaf,
         lambda inner: st.one_of(
-            st.builds("({} AND {})".format, inner, inner), st.builds("({} OR {})".format, inner, inner), st.builds("(NOT {})".format, inner.map("({})".format))
+            st.builds("({} AND {})".format, inner, inner),
+            st.builds("({} OR {})".format, inner, inner),
+            st.builds("(NOT {})".format, inner.map("({})".format)),
         ),
         max_leaves=5,
     )
@@ -124,7 +203,13 @@ def summed(*columns: str) -> str:
 ONE = summed("m.ticker", "m.window_start")
 TWO = summed("m.ticker", "m.window_start", "d.ticker", "d.timestamp")
 JOINS = ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]
-MATCHES = ["m.ticker = d.ticker", "d.date = m.date", "m.ticker = d.ticker AND m.date = d.date", "m.date <= d.date", "d.timestamp = m.timestamp"]
+MATCHES = [
+    "m.ticker = d.ticker",
+    "d.date = m.date",
+    "m.ticker = d.ticker AND m.date = d.date",
+    "m.date <= d.date",
+    "d.timestamp = m.timestamp",
+]
 
 
 @st.composite
@@ -148,8 +233,14 @@ def queries(draw: st.DrawFn) -> str:
             using = draw(st.sampled_from(["ticker", "date", "ticker, date", "timestamp"]))
             return f"SELECT {TWO} FROM stock_minute m {draw(st.sampled_from(JOINS))} {other} d USING ({using}) {where('m.', 'd.')}"
         case 7:
-            return f"SELECT {TWO} FROM stock_minute m {draw(st.sampled_from(JOINS))} {other} d USING (ticker, date, timestamp) {where('')}".replace("window_start", "date") if draw(st.booleans()) else (
-                f"SELECT {summed('ticker', 'date')} FROM stock_minute m {draw(st.sampled_from(JOINS))} {other} d USING (ticker, date, timestamp) WHERE {draw(conditions('', single=False)).replace('close', 'high')}"
+            return (
+                f"SELECT {TWO} FROM stock_minute m {draw(st.sampled_from(JOINS))} {other} d USING (ticker, date, timestamp) {where('')}".replace(
+                    "window_start", "date"
+                )
+                if draw(st.booleans())
+                else (
+                    f"SELECT {summed('ticker', 'date')} FROM stock_minute m {draw(st.sampled_from(JOINS))} {other} d USING (ticker, date, timestamp) WHERE {draw(conditions('', single=False)).replace('close', 'high')}"
+                )
             )
         case 8:
             kind = draw(st.sampled_from(["SEMI", "ANTI"]))
@@ -157,14 +248,36 @@ def queries(draw: st.DrawFn) -> str:
             return f"SELECT {ONE} FROM stock_minute m {kind} JOIN {other} d ON {draw(st.sampled_from(MATCHES))}{extra} {where('m.')}"
         case 9:
             kind = draw(st.sampled_from(["ASOF JOIN", "ASOF LEFT JOIN"]))
-            on = draw(st.sampled_from(["ON m.ticker = d.ticker AND m.timestamp >= d.timestamp", "USING (ticker, timestamp)", "ON m.ticker = d.ticker AND m.date = d.date AND d.timestamp <= m.timestamp"]))
+            on = draw(
+                st.sampled_from(
+                    [
+                        "ON m.ticker = d.ticker AND m.timestamp >= d.timestamp",
+                        "USING (ticker, timestamp)",
+                        "ON m.ticker = d.ticker AND m.date = d.date AND d.timestamp <= m.timestamp",
+                    ]
+                )
+            )
             return f"SELECT {TWO} FROM stock_minute m {kind} {other} d {on} {where('m.', 'd.')}"
         case 10:
-            return f"SELECT {TWO} FROM stock_minute m, {other} d {where('m.', 'd.')} {'AND' if True else ''} {draw(st.sampled_from(MATCHES))}".replace("d  AND", "d WHERE")
+            return f"SELECT {TWO} FROM stock_minute m, {other} d {where('m.', 'd.')} {'AND' if True else ''} {draw(st.sampled_from(MATCHES))}".replace(
+                "d  AND", "d WHERE"
+            )
         case 11:
-            values = draw(st.sampled_from(["(VALUES ('AMZN'), ('ZZé'), (NULL)) v(t)", "unnest($l) v(t)", "(SELECT unnest(['A', 'MSFT']) AS t) v", "(SELECT ticker AS t FROM mine) v", "listed v"]))
+            values = draw(
+                st.sampled_from(
+                    [
+                        "(VALUES ('AMZN'), ('ZZé'), (NULL)) v(t)",
+                        "unnest($l) v(t)",
+                        "(SELECT unnest(['A', 'MSFT']) AS t) v",
+                        "(SELECT ticker AS t FROM mine) v",
+                        "listed v",
+                    ]
+                )
+            )
             on = draw(st.sampled_from(["m.ticker = t", "v.t = m.ticker", "m.ticker >= t", "ticker = v.t"]))
-            order = draw(st.sampled_from([f"stock_minute m {{}} {values}", f"{values} {{}} stock_minute m"])).format(draw(st.sampled_from([*JOINS, "SEMI JOIN"])))
+            order = draw(st.sampled_from([f"stock_minute m {{}} {values}", f"{values} {{}} stock_minute m"])).format(
+                draw(st.sampled_from([*JOINS, "SEMI JOIN"]))
+            )
             left = "t" if "SEMI" in order and order.startswith(values) else "m.window_start"
             return f"WITH listed(t) AS (VALUES ('MSFT'), ('AMZN')) SELECT {summed(left)} FROM {order} ON {on} {where('m.') if left != 't' else ''}"
         case 12:
