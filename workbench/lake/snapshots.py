@@ -77,6 +77,20 @@ class Snapshot:
         return {file.path: file for file in self.files}
 
     @cached_property
+    def cuts(self) -> tuple[str, ...]:
+        """Its ticker ranges, where they say of every cold file which tickers it can hold; none while files cut by older ones are left."""
+        if not self.bounds or self.stats is None:
+            return ()
+        spans = self.stats.group_by("bucket").aggregate([("low", "min"), ("high", "max")])
+        for bucket, low, high in zip(*(spans[name].to_pylist() for name in ("bucket", "low_min", "high_max")), strict=True):
+            n, last = int(bucket or 0), len(self.bounds)
+            if bucket is None or low is None or high is None:
+                continue
+            if n > last or (n and low < self.bounds[n - 1]) or (n < last and high >= self.bounds[n]):
+                return ()
+        return self.bounds
+
+    @cached_property
     def rows(self) -> int:
         """Rows in all files."""
         return sum(self.stats["rows"].to_pylist()) if self.stats else 0

@@ -295,7 +295,7 @@ def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
         known = len(held) > 1 and None not in span
         sessions = [f"date >= DATE '{min(span)}'", f"date <= DATE '{max(span)}'"] if known else []
         groups += [
-            ([*within(snapshot.bounds or (), bucket), *sessions], ", ".join(paths))
+            ([*within(snapshot.cuts, bucket), *sessions], ", ".join(paths))
             for bucket, paths in sorted(ranges.items(), key=lambda pair: pair[0] or "")
         ]
     return union(table, groups)
@@ -319,7 +319,7 @@ def few(
         return union(table, [([f"ticker = {literal(ticker or '')}"], ", ".join(paths)) for ticker, paths in groups.items()])
     for n in numbers:
         groups.setdefault(files[n][0], []).append(files[n][1])
-    return union(table, [(within(snapshot.bounds or (), bucket), ", ".join(paths)) for bucket, paths in groups.items()])
+    return union(table, [(within(snapshot.cuts, bucket), ", ".join(paths)) for bucket, paths in groups.items()])
 
 
 def located(snapshot: Snapshot, folder: Path) -> list[tuple[str | None, str]]:
