@@ -5,6 +5,22 @@ from collections.abc import Iterator
 import pytest
 from s3server import S3, StandIn, seaweed, weed
 
+from workbench.lake.maintain import after_refresh as AFTER_REFRESH  # noqa: N812
+
+
+@pytest.fixture(scope="session", autouse=True)
+def as_landed() -> Iterator[None]:
+    """Refreshes leave everything as it landed: tests say themselves what is compacted, and when."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("workbench.lake.maintain.after_refresh", lambda *_: "")
+        yield
+
+
+@pytest.fixture
+def upkeep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what the end of a refresh does to the lake."""
+    monkeypatch.setattr("workbench.lake.maintain.after_refresh", AFTER_REFRESH)
+
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3]:

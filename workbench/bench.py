@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -198,14 +199,17 @@ class Workbench:
         datasets: Sequence[str] | None = None,
         *,
         again: bool = False,
+        maintain: bool | None = None,
         executor: "Executor | None" = None,
     ) -> "Refresh":
         """A refresh, planned and not run yet: iterate it for its steps, or call `.run()`.
 
         `days` counts sessions; `start` and `end` are inclusive sessions; without any, the newest 30, and a folder whole. Flat files
         land whole: `symbols` is for sources that serve symbol by symbol. `again` tries files that were refused before once more.
+        `.run()` ends with some upkeep of the lake, for as long as `[maintain]` in workbench.toml says; `maintain` overrules whether.
         """
         from workbench import plan
+        from workbench.lake.maintain import after_refresh
         from workbench.refresh import Refresh
 
         first, last = as_date(start), as_date(end)
@@ -214,7 +218,10 @@ class Workbench:
         steps = plan.plan(self.lake, origin, datasets, first, last, days, again=again)
         if symbols:
             steps.notes.append(f"Flat files land whole: all tickers are refreshed, not only {', '.join(symbols)}.")
-        return Refresh(self.lake, origin, steps, executor, self.settings.scratch / "fetch")
+        run = Refresh(self.lake, origin, steps, executor, self.settings.scratch / "fetch")
+        if self.settings.maintain.after_refresh if maintain is None else maintain:
+            run.upkeep = partial(after_refresh, self.lake, self.settings)
+        return run
 
     # ------------------------------------------------------------------ keep
 

@@ -200,6 +200,8 @@ def note(notes: Sequence[str], *, quiet: bool = False) -> None:
 def conclude(summary: "Summary") -> None:
     """Show what a refresh did, and what is wrong."""
     console().print(summary)
+    if upkeep := summary.facts.get("maintenance"):
+        click.echo(upkeep)
     if found := summary.facts.get("tickers"):
         console().print(found)
         note(found.facts["notes"])

@@ -43,13 +43,15 @@ class Refresh:
         self.stopped = False
         # Called with each step that has landed and waits for the rest of its chunk: it is not committed, and not done, yet.
         self.waits: Callable[[Step], None] = lambda step: None  # noqa: ARG005
+        # Called at the end of a run that was not stopped, with what asks whether to stop; gives a line about it.
+        self.upkeep: Callable[[Callable[[], bool]], str] | None = None
         self._bounds_lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Refresh: {self.plan.report.title}; not run yet: iterate it, or call .run()>"
 
     def run(self, seen: Callable[[Done], None] | None = None) -> "Summary":
-        """Run the whole plan and sum it up. `seen` is called with each step as it is done."""
+        """Run the whole plan, do some upkeep of the lake, and sum it up. `seen` is called with each step as it is done."""
         began = time.monotonic()
         done = []
         # An interruption in `seen` ends the run too, before anyone asks what it landed.
@@ -58,7 +60,10 @@ class Refresh:
                 done.append(one)
                 if seen:
                     seen(one)
-        return Summary(self.plan, done, time.monotonic() - began)
+        summary = Summary(self.plan, done, time.monotonic() - began)
+        if self.upkeep and not self.stopped:
+            summary.facts["maintenance"] = self.upkeep(self._asked_to_stop.is_set)
+        return summary
 
     def stop(self) -> None:
         """Have the run end soon, from any thread: what is landed is committed, downloads are given up. `stopped` tells if it left work."""

@@ -85,9 +85,10 @@ def plan(ctx: click.Context, /, json_: bool, symbols: str | None, **chosen: Any)
 @selection
 @as_json
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for the plan, for each step as it is done, and for the summary.")
+@click.option("--no-maintain", is_flag=True, help="Leave out the upkeep at the end ([maintain] in workbench.toml).")
 @common
 @click.pass_context
-def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None, **chosen: Any) -> None:
+def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None, no_maintain: bool, **chosen: Any) -> None:
     """Bring DATASETS (default: day and minute bars of stocks) up to date; without dates, for the newest 30 sessions.
 
     Ctrl-C stops it and keeps what is committed; the same command takes up what is left. Exit status 3: a due session is missing or
@@ -96,7 +97,7 @@ def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None
     if json_ and jsonl:
         raise click.UsageError("--json and --jsonl were both given; give one of them")
     with closing_bench(ctx) as bench, stoppable():
-        run = bench.refresh(symbols=names(symbols), **asked(chosen))
+        run = bench.refresh(symbols=names(symbols), maintain=False if no_maintain else None, **asked(chosen))
         with closing(run.source):
             say = Lines(run) if jsonl else progress(run, quiet=json_)
             if not jsonl:

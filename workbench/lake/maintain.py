@@ -98,6 +98,16 @@ def maintain(lake: Lake, settings: Settings, seconds: float | None = None, stopp
         return run(due(lake, settings, now_and_then=seconds is not None), seconds, stopped)
 
 
+def after_refresh(lake: Lake, settings: Settings, stopped: Callable[[], bool]) -> str:
+    """Upkeep for as long as the settings allow, in a line; empty if nothing was to do. Never fails what came before."""
+    if not lake.exists:
+        return ""
+    try:
+        return line(maintain(lake, settings, settings.maintain.seconds, stopped))
+    except Exception as fault:
+        return f"maintenance was not done: {fault}"
+
+
 def due(lake: Lake, settings: Settings, *, now_and_then: bool = False) -> Iterator[Task]:
     """The tasks that are due. What frees disk comes first; what leaves is not compacted before.
 
@@ -247,7 +257,9 @@ def reranged(table: LakeTable) -> Iterator[Task]:
     if not tiering.misfits(shot):
         days = sorted({landing.session for landing in table.landings().values() if landing.held})
         since = days[-1 if spec.routed else -min(NEWEST_SESSIONS, len(days))]
-        table.set_bounds(cold.bounds_for([table.folder / file.path for file in shot.files if file.last >= since], (), spec, since), anew=True)
+        table.set_bounds(
+            cold.bounds_for([table.folder / file.path for file in shot.files if file.last >= since], (), spec, since), anew=True
+        )
     yield from (task_of(table, unit) for unit in tiering.misfits(table.snapshot()))
 
 
