@@ -155,6 +155,14 @@ def test_the_documented_policies_can_be_loaded(project: Path) -> None:
     assert [str(age) for age in (maintain.compact_after, maintain.fold_after, maintain.vacuum_keep)] == ["30 days", "92 days", "7 days"]
 
 
+def test_the_readme_s_policies_can_be_loaded(project: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    settings = told(project, readme.split("```toml\n")[1].split("```")[0])
+
+    assert {name: str(one) for name, one in settings.retention.items()} == {"stock_minute": "keep 2 years, then archive"}
+    assert (str(settings.maintain.compact_after), settings.maintain.seconds) == ("30 days", 60)
+
+
 def test_without_a_policy_nothing_is_ever_removed(project: Path) -> None:
     assert told(project, "").retention == {}
 
