@@ -34,3 +34,16 @@ def test_every_make_target_that_is_shown_exists() -> None:
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
 def test_every_link_leads_somewhere(link: str) -> None:
     assert (REPOSITORY / link).exists()
+
+
+def test_the_policies_that_are_shown_can_be_loaded(tmp_path: Path) -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "workbench.toml").write_text(example)
+
+    settings = Settings.load({}, tmp_path)
+
+    assert {name: (str(one.keep), one.then) for name, one in settings.retention.items()} == {
+        "stock_minute": ("2 years", "archive"),
+        "stock_quotes": ("6 months", "drop"),
+    }
+    assert (str(settings.maintain.compact_after), settings.maintain.seconds) == ("30 days", 60)
