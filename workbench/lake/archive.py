@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from workbench.errors import BrokenPromise, Busy
 from workbench.lake import cold
-from workbench.lake.disk import scratch, sync
+from workbench.lake.disk import place, scratch, sync
 from workbench.lake.footers import Footer
 from workbench.lake.landings import NewFile, Rewrite
 from workbench.lake.snapshots import LiveFile
@@ -55,9 +55,7 @@ def archive(lake: Lake, name: str, chunk: str, files: Sequence[LiveFile], parts:
                 made[draft], content = write(draft, rows, cold.without(old, parts), source.table, parts, chunk)
                 total += content
         for draft, file in made.items():
-            place = target.folder / file.path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            draft.replace(place)
+            place(draft, target.folder / file.path)
     if not target.rewrite(Rewrite(chunk, tuple(file.path for file in before), tuple(made.values()), (), total % 2**64, name)):
         raise Busy(f"{name} {chunk} is being archived by another process; nothing was removed. Run the command again.")
     return sum(file.size for file in made.values())
