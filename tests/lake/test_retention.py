@@ -1,6 +1,7 @@
 """Retention: old chunks leave their table whole, for the archive or for good; a killed run converges, and nothing else is touched."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -382,3 +383,15 @@ def test_another_process_that_compacts_the_table_is_waited_for_by_nobody(landed:
     with tiering.alone(landed.lake["stock_minute"]), pytest.raises(Busy, match="nothing was done"):
         retain(landed, ARCHIVE)
     assert held(landed) == before
+
+
+def test_an_object_of_which_the_record_moved_meanwhile_stays(landed: Workbench) -> None:
+    """Another ETag of the same bytes is a new version of the record, of the same files."""
+    [march, _] = retention.plan(landed.lake, ARCHIVE, TODAY)
+    older = replace(march, landings=tuple(replace(one, version=0) for one in march.landings))
+    before = held(landed)
+
+    assert retention.retire(landed.lake, older).outcome == "overtaken"
+
+    assert held(landed) == before
+    assert retention.retire(landed.lake, march).outcome == "archived"
