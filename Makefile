@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK := requirements/lock.txt
 INSTALLED := .venv/.installed
 
-.PHONY: venv demo test test-fast test-duckdb bench bench-short lab lint types dictionary lock clean
+.PHONY: venv demo test test-fast test-duckdb bench bench-short fuzz lab lint types dictionary lock clean
 
 venv: $(INSTALLED)
 
@@ -50,6 +50,10 @@ bench: venv
 
 bench-short: venv
 	cd tests && ../$(BIN)/python -m benchmarks --short
+
+# Generated queries, narrowed and whole, against plain tables: some 20 minutes.
+fuzz: venv
+	WORKBENCH_EXAMPLES=3000 $(BIN)/python -m pytest tests/query/test_narrow.py -k answers_like
 
 dictionary: venv
 	$(BIN)/python -m workbench.tables.dictionary > data/README.md

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import os
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -336,24 +337,21 @@ def same(both: tuple[Workbench, duckdb.DuckDBPyConnection], query: str, values: 
     fewer = bench.catalog.narrowed(query, **values)
     event(f"{'narrowed' if fewer else 'whole'}, {expected[0]}")
     found = answer(bench.sql, query, values)
-    if found[0] == "rows":
+    if found[0] == expected[0] == "rows":
         assert found == expected, fewer
-    else:
+    elif found[0] != "rows":
         # DuckDB may meet the fault of a condition in one plan and not in another.
         assert found == answer(bench.con, query, values), fewer
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+# `make fuzz` asks for more.
+EXAMPLES = int(os.environ.get("WORKBENCH_EXAMPLES", "80"))
+
+
+@pytest.mark.timeout(3600)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=queries(), values=VALUES, zone=st.sampled_from(ZONES))
 def test_a_narrowed_query_answers_like_one_over_plain_tables(both: Any, query: str, values: Values, zone: str) -> None:
-    same(both, query, values, zone)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3000)
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(query=queries(), values=VALUES, zone=st.sampled_from(ZONES))
-def test_many_narrowed_queries_answer_like_those_over_plain_tables(both: Any, query: str, values: Values, zone: str) -> None:
     same(both, query, values, zone)
 
 
