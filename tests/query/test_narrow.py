@@ -1,8 +1,8 @@
 """Fewer files to read, never fewer rows: generated queries over a small lake, and what becomes of each kind of condition."""
 
+import os
 import re
 import threading
-import os
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
