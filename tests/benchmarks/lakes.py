@@ -227,7 +227,7 @@ def moved(rows: pl.DataFrame, by: timedelta) -> pl.DataFrame:
 
 def written(table: LakeTable, target: Path, rows: pl.DataFrame, like: LiveFile, chunk: str) -> NewFile:
     """Rows as a cold file, as workbench writes it."""
-    with cold.writer(target, table.table, [c.name for c in rows if not c.null_count()]) as add:
+    with cold.writer(target, table.table, chunk, [c.name for c in rows if not c.null_count()]) as add:
         add(rows)
     sync(target)
     footer = Footer.read(target)
