@@ -140,14 +140,12 @@ class Lakes:
         return sorted(paths)
 
     def hot_month(self) -> tuple[Workbench, list[str]]:
-        """The month's sessions, each a hot file, in a lake of its own that may be compacted; made anew each time."""
+        """The month's sessions but the last, each a hot file, in a lake of its own that may be compacted; made anew each time."""
         folder = self.place("month")
         shutil.rmtree(folder, ignore_errors=True)
         bench = opened(folder)
-        days = data.month_days(self.size)
-        # A month that comes whole would be written cold at once.
-        for some in (days[:-1], days[-1:]):
-            refresh(bench, self.flat, MINUTE, some)
+        # A month that is whole would be written cold at once.
+        refresh(bench, self.flat, MINUTE, data.month_days(self.size)[:-1])
         table = bench.lake["stock_minute"]
         return bench, [str(table.folder / file.path) for file in table.snapshot().files]
 
