@@ -33,8 +33,8 @@ MINUTE, DAY, TRADES = find("stock_minute"), find("stock_day"), find("stock_trade
 VALUES = ["open", "high", "low", "close", "volume", "transactions"]
 # As of this day the quarter is one chunk, and the month after it another.
 TODAY = date(2027, 1, 15)
-# A shift of whole weeks that is about a quarter.
-SHIFT = timedelta(days=91)
+# A shift of whole weeks that is longer than a quarter: the copies must not overlap.
+SHIFT = timedelta(days=98)
 ASKED = ["AAPL", "AMZN", "IBM"]
 HAS_ARCTIC = find_spec("arcticdb") is not None
 
