@@ -88,8 +88,7 @@ class Lakes:
         commit(table, made, self.main.lake["stock_minute"].snapshot().bounds or ())
 
     def _place(self, table: LakeTable, file: LiveFile, n: int) -> tuple[Path, str]:
-        months = 2026 * 12 + 6 - 3 * n
-        chunk = f"{months // 12}-Q{months % 12 // 3 + 1}"
+        chunk = quarter(n)
         target = table.folder / f"chunk={chunk}" / f"bucket={file.bucket}" / f"{chunk}-{n:08x}.parquet"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
@@ -106,7 +105,7 @@ class Lakes:
         chunks = max(1, sessions // 63) if name == "stock_minute" else sessions
         made = []
         for n in range(chunks):
-            chunk = files[0].chunk if n == 0 else f"older-{n:05}"
+            chunk = quarter(n) if name == "stock_minute" else str(data.TRADE_DAY - n * step)
             for file in files:
                 target = table.folder / f"chunk={chunk}" / f"bucket={file.bucket}" / f"{chunk}.parquet"
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -183,6 +182,12 @@ class Lakes:
             con.execute("CREATE INDEX by_date ON bars (date)")
             con.commit()
         return con
+
+
+def quarter(n: int) -> str:
+    """The name of the n-th quarter before the third of 2026."""
+    months = 2026 * 12 + 6 - 3 * n
+    return f"{months // 12}-Q{months % 12 // 3 + 1}"
 
 
 def opened(folder: Path) -> Workbench:
