@@ -44,9 +44,14 @@ test-duckdb: venv
 	$(BIN)/uv pip install --quiet --python $(DUCKDB_15)/bin/python --no-deps --editable .
 	$(DUCKDB_15)/bin/python -m pytest -m "not browser and not s3 and not slow" tests
 
-# Some 15 minutes and 5 GB of made-up files, kept for the next time in a folder of their own under the temporary one.
+# Some 30 minutes and 25 GB of made-up files, kept for the next time in a folder of their own under the temporary one. ArcticDB wants an older
+# pandas than the lock has, so the peers live in an environment of their own.
+BENCH := .venv-bench
 bench: venv
-	cd tests && ../$(BIN)/python -m benchmarks --write
+	$(PYTHON) -m venv $(BENCH)
+	$(BIN)/uv pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements/lock-bench.txt
+	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --no-deps --editable .
+	cd tests && ../$(BENCH)/bin/python -m benchmarks --write
 
 bench-short: venv
 	cd tests && ../$(BIN)/python -m benchmarks --short
@@ -59,11 +64,14 @@ dictionary: venv
 	$(BIN)/python -m workbench.tables.dictionary > data/README.md
 
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --custom-compile-command "make lock" \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra lab --extra test --custom-compile-command "make lock" \
 		pyproject.toml -o $(LOCK)
 	sed 's/^duckdb==.*/duckdb==1.5.5 \\/; /^ *--hash/d; s/ \\$$//' $(LOCK) | grep -v '^ *#' > requirements/.pins
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
 		requirements/.pins --no-deps -o requirements/lock-duckdb-1.5.5.txt
+	sed '/^pandas==/d; /^ *--hash/d; s/ \\$$//' $(LOCK) | grep -v '^ *#' > requirements/.pins
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra bench --constraint requirements/.pins \
+		--custom-compile-command "make lock" pyproject.toml -o requirements/lock-bench.txt
 	rm requirements/.pins
 
 clean:

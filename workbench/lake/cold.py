@@ -19,20 +19,24 @@ from workbench.lake.landings import NewFile
 from workbench.lake.snapshots import LiveFile
 from workbench.lake.types import polars_type
 from workbench.tables import Table
+from workbench.tables.spec import period_of
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-# A row group holds whole tickers: as many as fit, or one of many rows.
-ROW_GROUP, OWN_GROUP = 131_072, 50_000
+# A row group holds whole tickers: as many as fit, or one of many rows. Many groups cost every query, long ones cost those that ask for one
+# ticker: the more rows a ticker has in a chunk, the longer the best. Measured in `tests/benchmarks/README.md`.
+ROW_GROUPS = {"year": (16_384, 16_384), "month": (65_536, 16_384), "quarter": (131_072, 50_000), "day": (131_072, 50_000)}
 # Rows that are held in memory at once, about.
 PIECE = 3_000_000
 # Numbers of which few are equal: a dictionary would only cost.
 UNREPEATED = ("volume", "sequence_number")
+# In a row group of many tickers with few rows each, there is no price that repeats.
+APART = (*UNREPEATED, "open", "high", "low", "close", "transactions")
 SEED = 20_240_102
 # Tells drafts of one way of writing from another's.
-LAYOUT = 2
+LAYOUT = 3
 
 # A session of a venue; the venue is None where a table has none.
 Part = tuple[date, str | None]
@@ -153,44 +157,45 @@ def schema_of(table: Table, filled: Collection[str]) -> "pa.Schema":
 
 
 @contextmanager
-def writer(path: Path, table: Table, filled: Collection[str]) -> "Iterator[Callable[[pl.DataFrame], None]]":
+def writer(path: Path, table: Table, chunk: str, filled: Collection[str]) -> "Iterator[Callable[[pl.DataFrame], None]]":
     """A cold file to which ordered rows are added, piece by piece, in row groups of whole tickers.
 
     Times are stored as differences, prices as codes, and only times, which then shrink to a byte, are packed hard: measured against other
-    ways in `tests/benchmarks/README.md`.
+    ways in `tests/benchmarks/README.md`. Day bars are packed hard altogether.
     """
     import polars as pl
     import pyarrow.parquet as pq
 
-    schema = schema_of(table, filled)
+    schema, days = schema_of(table, filled), "year" in table.chunks
+    longest, own = ROW_GROUPS["year" if days else period_of(chunk)]
     times = [name for name in schema.names if name in (table.time, "timestamp") or name.endswith("_timestamp")]
     with pq.ParquetWriter(
         path,
         schema,
-        use_dictionary=[name for name in schema.names if name not in (*times, *UNREPEATED)],
+        use_dictionary=[name for name in schema.names if name not in (*times, *(APART if days else UNREPEATED))],
         column_encoding=dict.fromkeys(times, "DELTA_BINARY_PACKED"),
-        compression={name: "zstd" if name in times else "lz4" for name in schema.names},
+        compression={name: "zstd" if days or name in times else "lz4" for name in schema.names},
         write_statistics=list(dict.fromkeys(["ticker", "date", "timestamp", table.time])),
     ) as file:
 
         def add(rows: "pl.DataFrame") -> None:
-            for start, count in row_groups(rows["ticker"]):
+            for start, count in row_groups(rows["ticker"], longest, own):
                 group = rows.slice(start, count).to_arrow(compat_level=pl.CompatLevel.oldest())
                 file.write_table(group.cast(schema), row_group_size=count)
 
         yield add
 
 
-def row_groups(tickers: "pl.Series") -> list[tuple[int, int]]:
+def row_groups(tickers: "pl.Series", longest: int, own: int) -> list[tuple[int, int]]:
     """Where row groups start, and their rows: tickers are not divided, and those with many rows have a group of their own."""
     groups: list[tuple[int, int]] = []
     start = count = 0
     for length in tickers.rle().struct.field("len"):
-        if count and (count + length > ROW_GROUP or length >= OWN_GROUP):
+        if count and (count + length > longest or length >= own):
             groups.append((start, count))
             start, count = start + count, 0
         count += length
-        if length >= OWN_GROUP:
+        if length >= own:
             groups.append((start, count))
             start, count = start + count, 0
     return [*groups, (start, count)] if count else groups
@@ -224,7 +229,7 @@ def make(
     seen = count = hashed = 0
     whole = filled([*paths, *fresh], frames)
     inner = cuts(scan([*paths, *fresh], frames, table), -(-rows // PIECE), low, high)
-    with writer(draft, table, whole) as add:
+    with writer(draft, table, chunk, whole) as add:
         for piece in range(len(inner) + 1):
             first, after = edges(inner, piece)
             span = (low if first is None else first, high if after is None else after)
