@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from crash.harness import told
 from workbench.errors import LakeError
 from workbench.lake import cold, disk, tiering
 from workbench.lake.store import Lake, LakeTable
+from workbench.sources import FlatFile
+from workbench.sources.folder import Folder
 
 
 @pytest.fixture
@@ -170,17 +174,6 @@ def test_a_cold_file_is_on_the_disk_before_it_is_noted(root: Path, minutes: Lake
         assert done.index(f"{n:02}.parquet") < done.index(f"{n:02}.new")
 
 
-def test_drafts_of_a_compaction_are_kept_for_a_day(root: Path) -> None:
-    young, old = (root / "tmp" / f"cold-stock_minute-2024-0{n}-0" for n in (1, 2))
-    for folder in (young, old):
-        folder.mkdir(parents=True)
-    os.utime(old, (0, 0))
-
-    disk.sweep(root)
-
-    assert judge.drafts(root) == [young.name]
-
-
 def test_a_cold_session_is_not_lost_to_a_compaction_that_began_before(
     root: Path, minutes: LakeTable, vendor: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,3 +229,27 @@ def test_clocks_that_go_back_lose_nothing(root: Path, minutes: LakeTable, vendor
 
     assert judge.wrong(root) == []
     assert [version for version, *_ in judge.records(root).values()].count(2) == 2
+
+
+@pytest.mark.parametrize("beside", [[], [scenarios.JANUARY[0]]])
+def test_the_same_bytes_under_another_etag_stay_in_their_cold_chunk(
+    root: Path, minutes: LakeTable, vendor: Path, monkeypatch: pytest.MonkeyPatch, beside: list[date]
+) -> None:
+    scenarios.compact(root, scenarios.SEALED)
+    before = told(root)
+    for day in beside:
+        scenarios.publish(vendor, STOCK_MINUTE, day, edition=1)
+    identify = Folder._identify
+
+    def renamed(source: Folder, key: str) -> FlatFile | None:
+        file = identify(source, key)
+        same = file and "minute" in key and str(scenarios.JANUARY[1]) in key
+        return replace(file, etag=f"{file.etag}-2") if file and same else file
+
+    monkeypatch.setattr(Folder, "_identify", renamed)
+    scenarios.refresh(root, vendor)
+
+    after = told(root)
+    assert {day for (name, day), rows in after.items() if before[name, day] != rows} == set(beside)
+    assert judge.wrong(root) == []
+    assert scenarios.bench(root).plan(source=f"folder:{vendor}", datasets=["stock_minute"]) == []

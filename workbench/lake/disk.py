@@ -4,7 +4,6 @@ import errno
 import os
 import platform
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,6 @@ from pathlib import Path
 from workbench.errors import LakeError
 from workbench.lake.processes import dead
 
-# Drafts of a compaction that nobody has touched for so long will not be taken up: its chunk has moved on.
-FORGOTTEN_S = 86_400.0
 FORBIDDEN = ("Permission denied", "os error 13", "Read-only file system", "os error 30")
 
 
@@ -30,10 +27,7 @@ def scratch(root: Path) -> Iterator[Path]:
 
 
 def sweep(root: Path) -> None:
-    """Remove the drafts of this machine's processes that are no more, and those of compactions that nobody goes on with."""
-    for folder in (root / "tmp").glob("cold-*"):
-        if time.time() - folder.stat().st_mtime > FORGOTTEN_S:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove the drafts of this machine's processes that are no more."""
     for folder in (root / "tmp").glob("land-*"):
         if dead(folder.name.removeprefix("land-")):
             shutil.rmtree(folder, ignore_errors=True)
