@@ -190,6 +190,9 @@ def strike(prepared: Prepared, kill: Kill, folder: Path) -> tuple[list[str], boo
     if judge.records(lake) != prepared.records:
         faults.append("the run after the kill did not end with the right landing records")
     faults += [f"at the end: {fault}" for fault in judge.wrong(lake)]
+    faults += [f"left over: {path}" for path in judge.left_over(lake)]
+    if judge.by_delta(lake) != prepared.after:
+        faults.append("vacuum removed rows")
     return faults, ended.killed
 
 

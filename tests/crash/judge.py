@@ -1,16 +1,20 @@
 """What a lake holds, told in several ways, and what is wrong with it."""
 
+import os
 import platform
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from workbench.bench import Workbench
+from workbench.lake.leftovers import clean
 from workbench.lake.store import Lake, LakeTable
+from workbench.lake.vacuum import vacuum
+from workbench.lake.verify import verify
 from workbench.tables import TABLES, Table
 from workbench.tables.spec import span_of
 
@@ -64,8 +68,18 @@ def records(root: Path) -> dict[str, tuple[Any, ...]]:
 
 
 def wrong(root: Path) -> list[str]:
-    """Everything that is wrong with a lake; files that no version ever named are no fault."""
-    return [fault for name in NAMES for fault in wrong_with(LakeTable(root, TABLES[name]))]
+    """Everything that is wrong with a lake, told without the workbench's own eyes and then with them; orphans are no fault."""
+    ours = [fault for name in NAMES for fault in wrong_with(LakeTable(root, TABLES[name]))]
+    return [*ours, *(f"verify: {one}" for one in verify(Lake(root), NAMES, scratch=root / "tmp").faults)]
+
+
+def left_over(root: Path) -> list[str]:
+    """What stays in a lake that nobody uses after `clean` and `vacuum`, long after a crash, and should not."""
+    for path in (path for folder in ("tmp", "locks", "quarantine", "lake") for path in (root / folder).rglob("*")):
+        os.utime(path, (0, 0))
+    clean(root, root / "tmp", dry_run=False)
+    vacuum(Lake(root), timedelta(0), dry_run=False, orphans=timedelta(0))
+    return [*drafts(root), *orphans(root)]
 
 
 def wrong_with(held: LakeTable) -> Iterable[str]:
@@ -125,7 +139,7 @@ def orphans(root: Path) -> list[str]:
         found += [
             str(path) for path in held.folder.rglob("*.parquet") if "_delta_log" not in path.parts and held_path(held, path) not in live
         ]
-        found += [str(path) for path in (held.folder / "_delta_log").glob("*.tmp")]
+        found += [str(path) for path in (held.folder / "_delta_log").glob("*") if "#" in path.name or path.suffix == ".tmp"]
     return found
 
 

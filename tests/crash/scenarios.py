@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from flatfiles import STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, TRADE, bar, minutes, put, text, trade
@@ -12,6 +12,7 @@ from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.lake import tiering
 from workbench.lake.store import Lake
+from workbench.lake.vacuum import vacuum
 from workbench.tables import Table
 
 # The vendor's order of tickers is not that of their bytes.
@@ -181,6 +182,11 @@ def to_months(root: Path, vendor: Path) -> None:
     compact(root, SEALED)
 
 
+def to_nothing(root: Path, vendor: Path) -> None:
+    lake = Lake(root)
+    vacuum(lake, timedelta(0), dry_run=False, orphans=timedelta(0))
+
+
 def to_quarters(root: Path, vendor: Path) -> None:
     compact(root, FOLDED)
 
@@ -199,6 +205,7 @@ SCENARIOS = {
         Scenario("compact for the first time", hot, no_more, to_months),
         Scenario("merge late sessions", late, no_more, to_months),
         Scenario("fold months into a quarter", spring, no_more, to_quarters),
+        Scenario("vacuum", spring, no_more, to_nothing),
         Scenario("land a whole month cold", nothing, month, refresh, whole=True),
     )
 }
