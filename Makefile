@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK := requirements/lock.txt
 INSTALLED := .venv/.installed
 
-.PHONY: venv demo test test-fast test-duckdb bench bench-short lab lint types dictionary lock clean
+.PHONY: venv demo test test-fast test-duckdb bench bench-short crash lab lint types dictionary lock clean
 
 venv: $(INSTALLED)
 
@@ -50,6 +50,10 @@ bench: venv
 
 bench-short: venv
 	cd tests && ../$(BIN)/python -m benchmarks --short
+
+# Some ten minutes: 500 kills of whatever writes to a lake, then eight processes that write for a minute beside four that read.
+crash: venv
+	cd tests && nice -n 5 ../$(BIN)/python -m crash --write
 
 dictionary: venv
 	$(BIN)/python -m workbench.tables.dictionary > data/README.md

@@ -4,6 +4,7 @@ import errno
 import os
 import platform
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,12 @@ def scratch(root: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(20):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            # Polars (2.1) reports a write that failed while its other threads still make files.
+            time.sleep(0.05)
 
 
 def sweep(root: Path) -> None:
