@@ -118,7 +118,7 @@ class Prepared:
         while True:
             point = order[turn % len(order)]
             yield Kill(point=point, kind=self.points[point].kind)
-            if turn % 2:
+            if turn % 2 and long:
                 inside = rng.choice(long)
                 kind = self.points[inside].kind.replace("before", "inside")
                 yield Kill(point=inside, inside=max(rng.random() * self.points[inside].seconds, 1e-6), kind=kind)

@@ -57,7 +57,7 @@ def write(root: Path, vendor: Path, until: float, seed: int, done: Counter[str])
                 done["vacuumed"] += sum(len(one.retired) for one in removed)
             elif turn < 0.6:
                 names = rng.sample([table.name for table in PUBLISHED], 2)
-                summary = scenarios.bench(root).refresh(source=f"folder:{vendor}", datasets=names).run()
+                summary = scenarios.bench(root).refresh(source=f"folder:{vendor}", datasets=names, maintain=rng.random() < 0.3).run()
                 for one in summary.done:
                     done[one.outcome] += 1
                     if one.outcome == "failed" and "listed" not in one.reason and "being written" not in one.reason:
