@@ -17,6 +17,8 @@ from workbench.errors import LakeError
 from workbench.lake import tiering
 from workbench.lake.store import Lake
 
+pytestmark = pytest.mark.slow
+
 FULL = {
     "landing": SCENARIOS["land sessions"],
     "landing of ticks": SCENARIOS["publish ticks again"],

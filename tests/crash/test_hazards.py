@@ -2,9 +2,11 @@
 
 import json
 import os
+import platform
+import subprocess
 import time
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ from flatfiles import STOCK_DAY, STOCK_MINUTE
 
 from crash import judge, scenarios
 from crash.harness import told
-from workbench.errors import LakeError
+from workbench.errors import Busy, LakeError
 from workbench.lake import cold, disk, tiering
 from workbench.lake.store import Lake, LakeTable
+from workbench.lake.vacuum import vacuum
 from workbench.sources import FlatFile
 from workbench.sources.folder import Folder
 
@@ -253,3 +256,18 @@ def test_the_same_bytes_under_another_etag_stay_in_their_cold_chunk(
     assert {day for (name, day), rows in after.items() if before[name, day] != rows} == set(beside)
     assert judge.wrong(root) == []
     assert scenarios.bench(root).plan(source=f"folder:{vendor}", datasets=["stock_minute"]) == []
+
+
+def test_a_registration_that_a_loss_of_power_emptied_does_not_stop_vacuum(root: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    dead, alive = (root / "locks" / "readers" / f"{platform.node()}-{pid}-0badcafe.json" for pid in (gone.pid, os.getpid()))
+    dead.parent.mkdir(parents=True, exist_ok=True)
+    dead.write_text("")
+    scenarios.compact(root, scenarios.SEALED)
+
+    assert vacuum(Lake(root), timedelta(0), dry_run=False)
+    assert not dead.exists()
+    alive.write_text("")
+    with pytest.raises(Busy, match="cannot be read"):
+        vacuum(Lake(root), timedelta(0), dry_run=False)
