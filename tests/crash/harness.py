@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class Prepared:
 
     def kills(self, rng: random.Random) -> Iterator[Kill]:
         """Kills without end: in turn at a point, inside an engine's write, and at a random instant."""
-        order = rng.sample(range(len(self.points)), len(self.points))
+        order = spread(self.points, rng)
         long = [n for n, point in enumerate(self.points) if point.seconds]
         turn = 0
         while True:
@@ -125,6 +126,14 @@ class Prepared:
             else:
                 yield Kill(at=rng.random() * self.seconds)
             turn += 1
+
+
+def spread(points: list[Point], rng: random.Random) -> list[int]:
+    """All points by their number, in an order of chance; those around commits, which are few and matter most, take turns with all others."""
+    order = rng.sample(range(len(points)), len(points))
+    commits = [n for n in order if points[n].kind.endswith("commit")]
+    others = [n for n in order if not points[n].kind.endswith("commit")]
+    return [n for pair in zip_longest(commits, others) for n in pair if n is not None]
 
 
 def prepare(name: str, folder: Path) -> Prepared:
