@@ -271,3 +271,28 @@ def test_a_registration_that_a_loss_of_power_emptied_does_not_stop_vacuum(root: 
     alive.write_text("")
     with pytest.raises(Busy, match="cannot be read"):
         vacuum(Lake(root), timedelta(0), dry_run=False)
+
+
+def test_a_session_that_another_process_lands_while_a_cold_chunk_is_read_is_overtaken_and_no_fault(
+    root: Path, vendor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenarios.compact(root, scenarios.SEALED)
+    scenarios.again(vendor)
+    commit_cold, lost = tiering.commit_cold, LakeTable.lost
+
+    def meanwhile(table: LakeTable) -> set[str]:
+        monkeypatch.undo()
+        scenarios.publish(vendor, STOCK_MINUTE, scenarios.JANUARY[1], edition=3)
+        scenarios.refresh(root, vendor)
+        return lost(table)
+
+    def armed(*args: Any) -> Any:
+        monkeypatch.setattr(LakeTable, "lost", meanwhile)
+        return commit_cold(*args)
+
+    monkeypatch.setattr(tiering, "commit_cold", armed)
+    summary = scenarios.bench(root).refresh(source=f"folder:{vendor}", datasets=["stock_minute"], maintain=False).run()
+
+    assert [(one.outcome, one.reason) for one in summary.done] == [("overtaken", "")]
+    assert judge.wrong(root) == []
+    assert len(told(root)["stock_minute", scenarios.JANUARY[1]]) == len(scenarios.lines(STOCK_MINUTE, scenarios.JANUARY[1], 3))

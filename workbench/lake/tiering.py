@@ -191,14 +191,16 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: 
     So a whole chunk is written cold at once, a session published again inside a cold chunk is replaced, and a chunk whose files are gone from
     the disk is mended; each in one commit. Rows of sessions that were landed together come as `frames`. Raises `LakeError` if a lost file holds sessions that have not landed again.
     """
-    spec, known, lost = table.table, table.landings(), table.lost()
+    # The records of the version that the files are of: what others commit meanwhile makes this overtaken, not wrong.
+    shot = table.snapshot()
+    spec, known, lost = table.table, table.landings(shot.version), table.lost()
     first, last = span_of(chunk)
     # The same bytes under another ETag: the rows stay where they are.
     moving = [one for one in landed if not alias(one, known.get(one.landing.key))]
     if not moving:
         return table.commit(landed)
     names = {one.landing.key for one in moving}
-    files = [file for file in table.snapshot().files if first <= file.first <= last]
+    files = [file for file in shot.files if first <= file.first <= last]
     gone = {part_of(spec, held) for one in moving if (held := known.get(one.landing.key))}
     kept = [file for file in files if file.path not in lost]
     if len(kept) < len(files):
