@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK := requirements/lock.txt
 INSTALLED := .venv/.installed
 
-.PHONY: venv demo test test-fast test-duckdb bench bench-short fuzz lab lint types dictionary lock clean
+.PHONY: venv demo test test-fast test-duckdb bench bench-short crash fuzz lab lint types dictionary lock clean
 
 venv: $(INSTALLED)
 
@@ -59,6 +59,10 @@ bench-short: venv
 # Generated queries, narrowed and whole, against plain tables: some 20 minutes.
 fuzz: venv
 	WORKBENCH_EXAMPLES=3000 $(BIN)/python -m pytest tests/query/test_narrow.py -k answers_like
+
+# Some ten minutes: 500 kills of whatever writes to a lake, then eight processes that write for a minute beside four that read.
+crash: venv
+	cd tests && nice -n 5 ../$(BIN)/python -m crash --write
 
 dictionary: venv
 	$(BIN)/python -m workbench.tables.dictionary > data/README.md

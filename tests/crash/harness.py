@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -112,19 +113,27 @@ class Prepared:
 
     def kills(self, rng: random.Random) -> Iterator[Kill]:
         """Kills without end: in turn at a point, inside an engine's write, and at a random instant."""
-        order = rng.sample(range(len(self.points)), len(self.points))
+        order = spread(self.points, rng)
         long = [n for n, point in enumerate(self.points) if point.seconds]
         turn = 0
         while True:
             point = order[turn % len(order)]
             yield Kill(point=point, kind=self.points[point].kind)
-            if turn % 2:
+            if turn % 2 and long:
                 inside = rng.choice(long)
                 kind = self.points[inside].kind.replace("before", "inside")
                 yield Kill(point=inside, inside=max(rng.random() * self.points[inside].seconds, 1e-6), kind=kind)
             else:
                 yield Kill(at=rng.random() * self.seconds)
             turn += 1
+
+
+def spread(points: list[Point], rng: random.Random) -> list[int]:
+    """All points by their number, in an order of chance; those around commits, which are few and matter most, take turns with all others."""
+    order = rng.sample(range(len(points)), len(points))
+    commits = [n for n in order if points[n].kind.endswith("commit")]
+    others = [n for n in order if not points[n].kind.endswith("commit")]
+    return [n for pair in zip_longest(commits, others) for n in pair if n is not None]
 
 
 def prepare(name: str, folder: Path) -> Prepared:
@@ -190,6 +199,9 @@ def strike(prepared: Prepared, kill: Kill, folder: Path) -> tuple[list[str], boo
     if judge.records(lake) != prepared.records:
         faults.append("the run after the kill did not end with the right landing records")
     faults += [f"at the end: {fault}" for fault in judge.wrong(lake)]
+    faults += [f"left over: {path}" for path in judge.left_over(lake)]
+    if judge.by_delta(lake) != prepared.after:
+        faults.append("vacuum removed rows")
     return faults, ended.killed
 
 

@@ -9,6 +9,8 @@ import pandas
 import polars
 import pyarrow.parquet
 
+import workbench.lake.maintain
+import workbench.lake.retention
 import workbench.lake.tiering
 import workbench.refresh
 from crash import harness

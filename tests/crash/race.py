@@ -7,7 +7,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from crash.scenarios import FEBRUARY, FOLDED, JANUARY, MARCH, SEALED, TICKERS
 from workbench.errors import Busy
 from workbench.lake import tiering
 from workbench.lake.store import Lake
+from workbench.lake.vacuum import vacuum
 from workbench.tables import Table
 
 WRITERS, READERS, PATIENCE_S = 8, 4, 120.0
@@ -50,9 +51,13 @@ def write(root: Path, vendor: Path, until: float, seed: int, done: Counter[str])
     rng = random.Random(seed)
     while time.time() < until:
         try:
-            if rng.random() < 0.6:
+            turn = rng.random()
+            if turn < 0.1:
+                removed = vacuum(Lake(root), timedelta(0), dry_run=False)
+                done["vacuumed"] += sum(len(one.retired) for one in removed)
+            elif turn < 0.6:
                 names = rng.sample([table.name for table in PUBLISHED], 2)
-                summary = scenarios.bench(root).refresh(source=f"folder:{vendor}", datasets=names).run()
+                summary = scenarios.bench(root).refresh(source=f"folder:{vendor}", datasets=names, maintain=rng.random() < 0.3).run()
                 for one in summary.done:
                     done[one.outcome] += 1
                     if one.outcome == "failed" and "listed" not in one.reason and "being written" not in one.reason:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from flatfiles import STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, TRADE, bar, minutes, put, text, trade
 
 from workbench import sessions
 from workbench.bench import Workbench
-from workbench.config import Settings
-from workbench.lake import tiering
+from workbench.config import Age, Retention, Settings
+from workbench.lake import retention, tiering
 from workbench.lake.store import Lake
+from workbench.lake.vacuum import vacuum
 from workbench.tables import Table
 
 # The vendor's order of tickers is not that of their bytes.
@@ -63,9 +64,10 @@ def bench(root: Path) -> Workbench:
     return Workbench(Settings.load(env={}, data=str(root), memory_limit="256MiB", threads=1))
 
 
-def refresh(root: Path, vendor: Path) -> None:
+def refresh(root: Path, vendor: Path, *, maintain: bool = False) -> None:
     """Land whatever the source has. Raises if anything did not land."""
-    summary = bench(root).refresh(source=f"folder:{vendor}", datasets=["stock_day", "stock_minute", "stock_trades"]).run()
+    names = ["stock_day", "stock_minute", "stock_trades"]
+    summary = bench(root).refresh(source=f"folder:{vendor}", datasets=names, maintain=maintain).run()
     odd = {one.outcome for one in summary.done} - {"landed", "replaced", "already landed"}
     if summary.exit_status or odd:
         raise RuntimeError(f"the refresh ended with {summary.exit_status}: {odd} {summary.problems}")
@@ -181,6 +183,22 @@ def to_months(root: Path, vendor: Path) -> None:
     compact(root, SEALED)
 
 
+def maintained(root: Path, vendor: Path) -> None:
+    refresh(root, vendor, maintain=True)
+
+
+def to_archive(root: Path, vendor: Path) -> None:
+    lake = Lake(root)
+    for one in retention.plan(lake, {"stock_minute": Retention(Age(60, "day"), "archive")}, SEALED):
+        if retention.retire(lake, one).outcome != "archived":
+            raise RuntimeError(f"{one.chunk} was not archived")
+
+
+def to_nothing(root: Path, vendor: Path) -> None:
+    lake = Lake(root)
+    vacuum(lake, timedelta(0), dry_run=False, orphans=timedelta(0))
+
+
 def to_quarters(root: Path, vendor: Path) -> None:
     compact(root, FOLDED)
 
@@ -199,6 +217,9 @@ SCENARIOS = {
         Scenario("compact for the first time", hot, no_more, to_months),
         Scenario("merge late sessions", late, no_more, to_months),
         Scenario("fold months into a quarter", spring, no_more, to_quarters),
+        Scenario("refresh, with all upkeep after it", late, days_and_minutes, maintained),
+        Scenario("archive what is old", cold, no_more, to_archive),
+        Scenario("vacuum", spring, no_more, to_nothing),
         Scenario("land a whole month cold", nothing, month, refresh, whole=True),
     )
 }

@@ -13,8 +13,6 @@ from pathlib import Path
 from workbench.errors import LakeError
 from workbench.lake.processes import dead
 
-# Drafts of a compaction that nobody has touched for so long will not be taken up: its chunk has moved on.
-FORGOTTEN_S = 86_400.0
 FORBIDDEN = ("Permission denied", "os error 13", "Read-only file system", "os error 30")
 
 
@@ -26,14 +24,16 @@ def scratch(root: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(20):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            # Polars (2.1) reports a write that failed while its other threads still make files.
+            time.sleep(0.05)
 
 
 def sweep(root: Path) -> None:
-    """Remove the drafts of this machine's processes that are no more, and those of compactions that nobody goes on with."""
-    for folder in (root / "tmp").glob("cold-*"):
-        if time.time() - folder.stat().st_mtime > FORGOTTEN_S:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove the drafts of this machine's processes that are no more."""
     for folder in (root / "tmp").glob("land-*"):
         if dead(folder.name.removeprefix("land-")):
             shutil.rmtree(folder, ignore_errors=True)

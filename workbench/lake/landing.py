@@ -20,7 +20,7 @@ from workbench.lake.disk import disk, full_disk, place, scratch, sync
 from workbench.lake.footers import Footer
 from workbench.lake.landings import Landed, Landing, NewFile
 from workbench.lake.routing import bucket_of
-from workbench.lake.store import NO_BUCKET, utc_now
+from workbench.lake.store import NO_BUCKET, LakeTable, utc_now
 from workbench.lake.types import polars_type
 from workbench.sources import FlatFile
 from workbench.tables import Feed, Table
@@ -113,6 +113,10 @@ def land(job: Job) -> Landed:
         for part in list(draft.parts):
             settle(draft, part)
         refused = keep_refused(draft)
+        home = LakeTable(job.root, table)
+        # Files without a log beside them look like a table that lost its own.
+        if not home.exists:
+            home.create()
         files = [move(draft, part, footer) for part, footer in sorted(draft.parts.items()) if footer.rows]
     rows = sum(file.rows for file in files)
     landing = Landing(

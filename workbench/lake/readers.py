@@ -137,6 +137,10 @@ def registered(root: Path) -> dict[str, list[Span]]:
         except FileNotFoundError:
             continue  # closed meanwhile
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+            # A machine that lost its power may leave one without its text.
+            if dead(path.stem):
+                path.unlink(missing_ok=True)
+                continue
             raise Busy(
                 f"{path} cannot be read ({fault!r}): which files its reader needs is not known, and nothing was removed. "
                 "Remove it when no session of its process is open, and run the command again."

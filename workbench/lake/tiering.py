@@ -191,11 +191,17 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: 
     So a whole chunk is written cold at once, a session published again inside a cold chunk is replaced, and a chunk whose files are gone from
     the disk is mended; each in one commit. Rows of sessions that were landed together come as `frames`. Raises `LakeError` if a lost file holds sessions that have not landed again.
     """
-    spec, known, lost = table.table, table.landings(), table.lost()
+    # The records of the version that the files are of: what others commit meanwhile makes this overtaken, not wrong.
+    shot = table.snapshot()
+    spec, known, lost = table.table, table.landings(shot.version), table.lost()
     first, last = span_of(chunk)
-    names = {one.landing.key for one in landed}
-    files = [file for file in table.snapshot().files if first <= file.first <= last]
-    gone = {part_of(spec, held) for one in landed if (held := known.get(one.landing.key))}
+    # The same bytes under another ETag: the rows stay where they are.
+    moving = [one for one in landed if not alias(one, known.get(one.landing.key))]
+    if not moving:
+        return table.commit(landed)
+    names = {one.landing.key for one in moving}
+    files = [file for file in shot.files if first <= file.first <= last]
+    gone = {part_of(spec, held) for one in moving if (held := known.get(one.landing.key))}
     kept = [file for file in files if file.path not in lost]
     if len(kept) < len(files):
         missed = sorted(
@@ -208,7 +214,7 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: 
             )
     fresh = [file for one in landed for file in one.files]
     with disk(table.root, f"{spec.name} {chunk} was not landed"), rewritten(table, chunk, kept, gone, fresh, frames) as made:
-        before = sum(file.rows for file in kept) + sum(one.landing.rows for one in landed)
+        before = sum(file.rows for file in kept) + sum(one.landing.rows for one in moving)
         left = before - sum(known[key].held for key in names & known.keys())
         if len(kept) == len(files) and made.rows != left:
             raise BrokenPromise(
@@ -292,6 +298,11 @@ def decided(table: LakeTable, paths: Sequence[str], frames: "Sequence[pl.DataFra
         return bounds
     some = [table.folder / path for path in paths[:: -(-len(paths) // SAMPLED_FILES) or 1]]
     return table.set_bounds(cold.bounds_for(some, frames, table.table))
+
+
+def alias(one: Landed, held: Landing | None) -> bool:
+    """Whether what landed are the bytes that the lake holds."""
+    return held is not None and one.seen == held.version and one.landing.sha256 == held.sha256 and not one.mends
 
 
 def part_of(table: Table, landing: Landing) -> cold.Part:
