@@ -296,3 +296,25 @@ def test_a_session_that_another_process_lands_while_a_cold_chunk_is_read_is_over
     assert [(one.outcome, one.reason) for one in summary.done] == [("overtaken", "")]
     assert judge.wrong(root) == []
     assert len(told(root)["stock_minute", scenarios.JANUARY[1]]) == len(scenarios.lines(STOCK_MINUTE, scenarios.JANUARY[1], 3))
+
+
+def test_a_session_whose_chunk_was_folded_since_the_plan_is_overtaken_and_no_fault(
+    root: Path, minutes: LakeTable, vendor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenarios.compact(root, scenarios.SEALED)
+    scenarios.again(vendor)
+    commit_cold = tiering.commit_cold
+
+    def late(*args: Any) -> Any:
+        monkeypatch.undo()
+        scenarios.compact(root, scenarios.FOLDED)
+        return commit_cold(*args)
+
+    monkeypatch.setattr(tiering, "commit_cold", late)
+    summary = scenarios.bench(root).refresh(source=f"folder:{vendor}", datasets=["stock_minute"], maintain=False).run()
+
+    assert [(one.outcome, one.reason) for one in summary.done] == [("overtaken", "")]
+    assert {file.chunk for file in minutes.snapshot().files} == {"2024-Q1"}
+    scenarios.refresh(root, vendor)
+    assert {file.chunk for file in minutes.snapshot().files} == {"2024-Q1"}
+    assert judge.wrong(root) == []

@@ -200,7 +200,12 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: 
     if not moving:
         return table.commit(landed)
     names = {one.landing.key for one in moving}
-    files = [file for file in shot.files if first <= file.first <= last]
+    # Folded into a wider chunk since the plan was made: the next refresh finds them there.
+    if any((held := known.get(one.landing.key)) and not spans(chunk, cold_chunk(table, held) or chunk) for one in moving):
+        for one in landed:
+            table.discard(one.files)
+        return ["overtaken"] * len(landed)
+    files = [file for file in shot.files if spans(chunk, file.chunk)]
     gone = {part_of(spec, held) for one in moving if (held := known.get(one.landing.key))}
     kept = [file for file in files if file.path not in lost]
     if len(kept) < len(files):
@@ -298,6 +303,12 @@ def decided(table: LakeTable, paths: Sequence[str], frames: "Sequence[pl.DataFra
         return bounds
     some = [table.folder / path for path in paths[:: -(-len(paths) // SAMPLED_FILES) or 1]]
     return table.set_bounds(cold.bounds_for(some, frames, table.table))
+
+
+def spans(chunk: str, other: str) -> bool:
+    """Whether a chunk is another one, or holds all of it."""
+    (first, last), (start, end) = span_of(chunk), span_of(other)
+    return first <= start and end <= last
 
 
 def alias(one: Landed, held: Landing | None) -> bool:
