@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Bytes of footers, as they are in the files, that are kept in memory.
 FOOTERS = 64_000_000
+# So few rows are read sooner than threads are started.
+FEW_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Group:
-    """A row group: its least and greatest ticker and session, None where the footer does not say."""
+    """A row group: its rows, its least and greatest ticker and session, None where the footer does not say."""
 
     number: int
+    rows: int
     low: str | None
     high: str | None
     first: date | None
@@ -122,7 +125,7 @@ def groups(meta: Any) -> tuple[Group, ...]:
             stats = group.column(place[name]).statistics
             known = stats is not None and stats.has_min_max and stats.has_null_count and not stats.null_count
             spans += (stats.min, stats.max) if known else (None, None)
-        found.append(Group(number, *spans))
+        found.append(Group(number, group.num_rows, *spans))
     return tuple(found)
 
 
@@ -250,21 +253,25 @@ def from_hot(paths: Sequence[str], wanted: Request) -> list[Piece]:
 
 
 def gather(paths: Sequence[str], wanted: Request, threads: int) -> list[Piece]:
-    """The wanted rows of some files, several files at a time."""
-    if threads == 1 or len(paths) < 2:
-        return [piece for path in paths for piece in from_file(path, wanted, threads > 1)]
-    with ThreadPoolExecutor(min(threads, len(paths))) as pool:
-        return [piece for found in pool.map(lambda path: from_file(path, wanted, False), paths) for piece in found]
+    """The wanted rows of some files, several files at a time where that is worth a thread."""
+    chosen = [(path, meta, groups) for path in paths for meta, groups in [some(path, wanted)] if groups]
+    few = sum(group.rows for _, _, groups in chosen for group in groups) <= FEW_ROWS
+    if threads == 1 or few or len(chosen) < 2:
+        return [piece for path, meta, groups in chosen for piece in from_file(path, meta, groups, wanted, threads > 1 and not few)]
+    with ThreadPoolExecutor(min(threads, len(chosen))) as pool:
+        return [piece for found in pool.map(lambda one: from_file(one[0], one[1], one[2], wanted, False), chosen) for piece in found]
 
 
-def from_file(path: str, wanted: Request, parallel: bool) -> list[Piece]:
+def some(path: str, wanted: Request) -> tuple[Any, list[Group]]:
+    """A file's footer, and the row groups that may hold wanted rows."""
+    meta, known = FOOTERS_READ(path)
+    return meta, [group for group in known if wanted.touches(group.low, group.high) and wanted.overlaps(group.first, group.last)]
+
+
+def from_file(path: str, meta: Any, chosen: Sequence[Group], wanted: Request, parallel: bool) -> list[Piece]:
     """The wanted rows of a file: of the row groups that may hold some, cut to the tickers and sessions wanted."""
     import pyarrow.parquet as pq
 
-    meta, known = FOOTERS_READ(path)
-    chosen = [group for group in known if wanted.touches(group.low, group.high) and wanted.overlaps(group.first, group.last)]
-    if not chosen:
-        return []
     sole = chosen[0].low if all(group.low == group.high == chosen[0].low for group in chosen) else None
     columns = [name for name in wanted.columns if name != "ticker"] + ["ticker"] * (sole is None)
     # A memory map would kill the process if the file were cut short under it.
@@ -327,7 +334,7 @@ def frame(pieces: Sequence[Piece], table: Table, wanted: Request, threads: int) 
         chunks = [chunk for piece in pieces for chunk in piece.rows[name].chunks]
         return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
 
-    if threads == 1 or len(pieces) == 1:
+    if threads == 1 or len(pieces) == 1 or sum(len(piece.rows) for piece in pieces) <= FEW_ROWS:
         columns = [joined(name) for name in names]
     else:
         with ThreadPoolExecutor(min(threads, len(names))) as pool:
