@@ -80,8 +80,9 @@ class Workbench:
     def sql(self, query: str, /, **values: object) -> "duckdb.DuckDBPyRelation":
         """Run SQL over the lake's tables; `$name` in it takes the value passed as `name`.
 
-        Gives a DuckDB relation (`.df()`, `.pl()`, `.to_arrow_table()`, `.fetchall()`), or None where DuckDB does. A relation reads when
-        it is asked for rows. Sees what was committed before the call. Raises `QueryError`, which is also DuckDB's own error.
+        Gives a DuckDB relation (`.df()`, `.pl()`, `.to_arrow_table()`, `.fetchall()`), or None where DuckDB does. Sees what was committed
+        before the call, and of that only the files that conditions on ticker, date and time leave. A relation reads when it is asked for
+        rows: set what conditions depend on (`SET TimeZone`) before the call, not between. Raises `QueryError`, which is also DuckDB's own.
         """
         return self.catalog.sql(query, values)  # type: ignore[return-value]
 

@@ -215,7 +215,11 @@ class Summary(Report):
             rows.append({"table": table, **counts, **sums})
         self.transferred = sum(one.transferred for one in done)
         landed = sum(one.outcome in ("landed", "replaced") for one in done)
-        what = f"{landed} files landed, {sum(one.rows for one in done):,} rows" if done else "nothing to do: the lake is up to date"
+        what = (
+            f"{landed} file{'s' * (landed != 1)} landed, {sum(one.rows for one in done):,} rows"
+            if done
+            else "nothing to do: the lake is up to date"
+        )
         title = f"refresh from {steps.source}: {what}, {sized(self.transferred)} transferred in {seconds:.1f} s"
         super().__init__(
             title,

@@ -132,7 +132,7 @@ def test_the_first_notebook_runs_and_a_click_refreshes_the_lake(lab: str, bench:
         page.screenshot(path=pictures / "first_query.png")
 
         refresh.click()
-        expect(cells.get_by_text("1 files landed, 2 rows")).to_be_visible(timeout=60_000)
+        expect(cells.get_by_text("1 file landed, 2 rows")).to_be_visible(timeout=60_000)
         cells.locator("button", has_text="Reload").click()
         expect(cells.get_by_text("6 rows in 1 tables")).to_be_visible(timeout=30_000)
         page.screenshot(path=pictures / "first_query_refreshed.png")
