@@ -617,6 +617,9 @@ def test_processes_that_land_the_same_files_end_with_one_copy(bench: Workbench, 
     assert [code for _, code in results] == [0, 0, 0], results
     assert rows(bench, "SELECT count(*), count(DISTINCT date) FROM stock_day") == [(2 * len(days), len(days))]
     assert rows(bench, "SELECT count(*), count(DISTINCT date) FROM stock_trades") == [(15 * len(days), len(days))]
+    bench.close()
+    # What one of them wrote cold or compacted took the place of what another had landed hot; such files are known, and go.
+    Workbench(bench.settings).vacuum("0 days", dry_run=False)
     for name in ("stock_day", "stock_trades"):
         table = bench.lake[name]
         live = {file.path for file in table.snapshot().files}
