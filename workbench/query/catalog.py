@@ -175,7 +175,7 @@ class Catalog:
         return not own
 
     def _answered(self, plan: narrow.Plan, ask: narrow.Ask, values: Mapping[str, object]) -> str | None:
-        """The text of a plan with the files that the log's statistics leave now; None if they leave all."""
+        """The text of a plan with the files that the log's statistics leave now; None if they leave all of many."""
         shots = {name: self._shots[name] for name in plan.tables}
         if any(shot.stats is None for shot in shots.values()):
             return None
@@ -188,7 +188,8 @@ class Catalog:
         sources = []
         for name, numbers, tickers in zip(plan.tables, answers[::2], answers[1::2], strict=True):
             files = logged[name].files
-            if len(numbers or ()) == len(files):
+            # A flat list of few files is planned sooner than the view's branches, even if none can go.
+            if len(numbers or ()) == len(files) > FLAT:
                 sources.append(quote(name))
                 continue
             fewer = True
