@@ -61,7 +61,7 @@ def workbench(table: Table, paths: list[Path], out: Path) -> Work:
     bench.lake.make()
     if table.routed:
         bench.lake[table.name].set_bounds(ranges(paths[0], table, paths[0].name))
-    planned = bench.refresh(f"folder:{flatfiles}", None, None, session(paths[0]), session(paths[-1]), [table.name])
+    planned = bench.refresh(f"folder:{flatfiles}", None, None, session(paths[0]), session(paths[-1]), [table.name], maintain=False)
 
     def work() -> None:
         wrong = [one for one in planned.run().done if one.outcome != "landed"]
@@ -92,13 +92,16 @@ def warm(system: str) -> None:
     assert _duckdb and _polars
 
 
-def answer(table: Table, out: Path) -> tuple[int, float]:
+def answer(system: str, table: Table, out: Path) -> tuple[int, float]:
     """Rows and a sum over what was written, to compare systems by."""
     import duckdb
 
+    import workbench as package
+
     value = "size" if table.kind == "ticks" else "volume"
-    query = f"SELECT count(*), sum({value}) FROM read_parquet('{out}/**/*.parquet', hive_partitioning = false)"
-    [(rows, total)] = duckdb.connect().execute(query).fetchall()
+    written = table.name if system == "workbench" else f"read_parquet('{out}/**/*.parquet', hive_partitioning = false)"
+    ask = package.open(out).sql if system == "workbench" else duckdb.connect().sql
+    [(rows, total)] = ask(f"SELECT count(*), sum({value}) FROM {written}").fetchall()
     return rows, round(total, 3)
 
 
@@ -114,7 +117,7 @@ def main(work: str, system: str, flatfiles: str, out: str, *days: str) -> None:
     seconds = time.perf_counter() - began
     # Not ru_maxrss, which a process inherits from the one that started it.
     [peak] = [int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    rows, total = answer(table, Path(out))
+    rows, total = answer(system, table, Path(out))
     print(json.dumps({"seconds": seconds, "planning": began - planning, "peak_mb": peak / 1000, "rows": rows, "sum": total}))
 
 
