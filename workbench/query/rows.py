@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Bytes of footers, as they are in the files, that are kept in memory.
 FOOTERS = 64_000_000
 # So few rows are read sooner than threads are started.
-FEW_ROWS = 50_000
+FEW_ROWS = 200_000
 
 
 @dataclass(frozen=True)
