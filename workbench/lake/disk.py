@@ -13,6 +13,9 @@ from pathlib import Path
 from workbench.errors import LakeError
 from workbench.lake.processes import dead
 
+# The folders of drafts that this process works in.
+ACTIVE: set[str] = set()
+
 FORBIDDEN = ("Permission denied", "os error 13", "Read-only file system", "os error 30")
 
 
@@ -20,22 +23,31 @@ FORBIDDEN = ("Permission denied", "os error 13", "Read-only file system", "os er
 def scratch(root: Path) -> Iterator[Path]:
     """A folder of one's own for drafts, gone afterwards; its name tells whose, for whoever finds it after a crash."""
     folder = root / "tmp" / f"land-{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(parents=True)
+    ACTIVE.add(folder.name)
     try:
+        folder.mkdir(parents=True)
         yield folder
-    finally:
-        for _ in range(20):
+    except BaseException:
+        # Polars (2.1) reports a write that failed while its other threads still make files, and the folder for them.
+        calm = 0
+        for _ in range(40):
             shutil.rmtree(folder, ignore_errors=True)
-            if not folder.exists():
-                break
-            # Polars (2.1) reports a write that failed while its other threads still make files.
             time.sleep(0.05)
+            calm = 0 if folder.exists() else calm + 1
+            if calm == 4:
+                break
+        raise
+    finally:
+        ACTIVE.discard(folder.name)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(root: Path) -> None:
-    """Remove the drafts of this machine's processes that are no more."""
+    """Remove the drafts of this machine's processes that are no more, and what engines made of our own too late."""
+    ours = f"{platform.node()}-{os.getpid()}-"
     for folder in (root / "tmp").glob("land-*"):
-        if dead(folder.name.removeprefix("land-")):
+        whose = folder.name.removeprefix("land-")
+        if dead(whose) or (whose.startswith(ours) and folder.name not in ACTIVE):
             shutil.rmtree(folder, ignore_errors=True)
 
 
