@@ -176,6 +176,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "workbench-benchmarks", help="where data is kept")
     parser.add_argument("--only", choices=("landing", "questions"), help="one half of them")
     given = parser.parse_args()
+    if given.write and given.only:
+        parser.error("half of the table would stand for the whole; nothing was run. Leave out --write or --only.")
     given.folder.mkdir(parents=True, exist_ok=True)
     size = data.SHORT if given.short else data.FULL
     parts = [machine()]
