@@ -194,7 +194,7 @@ def test_wrong_questions_are_answered_with_the_right_ones(bench: Workbench) -> N
 
 
 def test_the_views_work_in_any_duckdb(bench: Workbench) -> None:
-    from workbench.query.catalog import view
+    from workbench.query.views import view
 
     con = duckdb.connect()
     con.execute(view(STOCK_DAY, bench.lake["stock_day"].snapshot(), bench.lake["stock_day"].folder))

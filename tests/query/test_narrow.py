@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import QueryError
-from workbench.query import catalog, narrow
-from workbench.query.catalog import select
+from workbench.query import narrow, views
+from workbench.query.views import select
 from workbench.tables import TABLES
 
 Values = dict[str, Any]
@@ -588,7 +588,7 @@ def test_a_frame_of_the_caller_is_found_in_a_narrowed_query(bench: Workbench) ->
 
 
 def test_many_files_of_a_few_tickers_are_read_ticker_by_ticker(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "FLAT", 2)
+    monkeypatch.setattr(views, "FLAT", 2)
     for query, values in (
         (
             "SELECT ticker, count(*) FROM stock_minute WHERE ticker IN ('AAPL', 'ZZZ', 'AAPL', NULL, 'AB') GROUP BY ticker ORDER BY ticker",
@@ -711,8 +711,8 @@ def test_files_cut_by_older_bounds_lose_no_row(tmp_path: Path, monkeypatch: pyte
     lake, truth = small_lake(tmp_path)
     lake["stock_minute"].set_bounds(("AMA", "ZA"), anew=True)
     with Workbench(Settings.load(env={}, data=str(tmp_path))) as bench:
-        for flat in (catalog.FLAT, 2):
-            monkeypatch.setattr(catalog, "FLAT", flat)
+        for flat in (views.FLAT, 2):
+            monkeypatch.setattr(views, "FLAT", flat)
             for query in (
                 "SELECT ticker, count(*) FROM stock_minute GROUP BY ticker ORDER BY ticker",
                 "SELECT ticker, count(*) FROM stock_minute WHERE ticker >= 'AM' GROUP BY ticker ORDER BY ticker",

@@ -29,6 +29,7 @@ def scratch(root: Path) -> Iterator[Path]:
         yield folder
     except BaseException:
         # Polars (2.1) reports a write that failed while its other threads still make files, and the folder for them.
+        # They cannot be waited for by name: the folder has to stay away for a while.
         calm = 0
         for _ in range(40):
             shutil.rmtree(folder, ignore_errors=True)

@@ -118,7 +118,7 @@ class LakeTable:
             return DeltaTable(self.folder, version=version)
         except (DeltaError, OSError) as fault:
             newest = self._newest()
-            raise self._damaged(self._log if sound(newest) else newest, str(fault).splitlines()[0]) from fault
+            raise self._damaged(self._log if readable(newest) else newest, str(fault).splitlines()[0]) from fault
 
     # ------------------------------------------------------------------ records
 
@@ -432,7 +432,7 @@ def replaced(landed: Iterable[Landed], known: Mapping[str, Landing]) -> set[str]
     return {path for one in landed if (held := known.get(one.landing.key)) for path in held.files} - kept
 
 
-def sound(commit: Path) -> bool:
+def readable(commit: Path) -> bool:
     """Whether a commit's file can be read to its end."""
     try:
         return bool([json.loads(line) for line in commit.read_text().splitlines()])
@@ -441,7 +441,10 @@ def sound(commit: Path) -> bool:
 
 
 def pause(attempt: int) -> None:
-    """Wait a little before the next attempt to commit, longer each time, unequally for two that collided."""
+    """Wait a little before the next attempt to commit, longer each time.
+
+    Another writer has won the version; jitter keeps two that collided from colliding again. It is no secret that the numbers are guessable.
+    """
     time.sleep(random.uniform(0.001, 0.01 * 1.3 ** min(attempt, 15)))  # noqa: S311
 
 

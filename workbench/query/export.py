@@ -14,8 +14,9 @@ import duckdb
 from workbench.errors import BadRange, LakeError, UsageError
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
-from workbench.query.catalog import literal, query_error, view
+from workbench.query.catalog import query_error
 from workbench.query.report import Report, sized
+from workbench.query.views import literal, view
 from workbench.tables import TABLES, Table, find, quote
 
 T = TypeVar("T")
