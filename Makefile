@@ -73,10 +73,12 @@ lock:
 	sed 's/^duckdb==.*/duckdb==1.5.5 \\/; /^ *--hash/d; s/ \\$$//' $(LOCK) | grep -v '^ *#' > requirements/.pins
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
 		requirements/.pins --no-deps -o requirements/lock-duckdb-1.5.5.txt
-	sed '/^pandas==/d; /^ *--hash/d; s/ \\$$//' $(LOCK) | grep -v '^ *#' > requirements/.pins
+	sed '/^\(pandas\|protobuf\)==/d; /^ *--hash/d; s/ \\$$//' $(LOCK) | grep -v '^ *#' > requirements/.pins
+	echo 'protobuf<7' > requirements/.overrides   # ArcticDB wants an older one than yfinance, which no benchmark asks
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra bench --constraint requirements/.pins \
+		--override requirements/.overrides \
 		--custom-compile-command "make lock" pyproject.toml -o requirements/lock-bench.txt
-	rm requirements/.pins
+	rm requirements/.pins requirements/.overrides
 
 clean:
 	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

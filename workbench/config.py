@@ -117,8 +117,13 @@ class Settings:
     polygon_s3_fallback: bool = setting("POLYGON_S3_FALLBACK", True, "Fall back to the API when S3 fails or has no data.")
     polygon_api_key: str = setting("POLYGON_API_KEY", "", "REST key.", "MASSIVE_API_KEY", secret=True)
     polygon_api_url: str = setting("POLYGON_API_URL", "https://api.massive.com", "REST endpoint.")
+    polygon_api_rate: str = setting(
+        "POLYGON_API_RATE", "", "REST calls a minute that the plan allows, as 5; default: learnt from refusals."
+    )
     fred_api_key: str = setting("FRED_API_KEY", "", "Key for economic series.", secret=True)
+    fred_url: str = setting("FRED_API_URL", "https://api.stlouisfed.org/fred", "Endpoint of economic series.")
     yahoo: bool = setting("WORKBENCH_YAHOO", False, "Allow Yahoo as the last source (its terms: personal use).")
+    yahoo_url: str = setting("WORKBENCH_YAHOO_URL", "", "A mirror or proxy that answers in the place of Yahoo's hosts.")
     memory_limit: str = setting("WORKBENCH_MEMORY_LIMIT", "75%", "DuckDB's memory limit: 4GB, or a share of RAM.")
     threads: int = setting("WORKBENCH_THREADS", os.cpu_count() or 1, "DuckDB's threads.")
     temp: str = setting("WORKBENCH_TEMP", "", "Where DuckDB spills; default tmp/ under the root.")

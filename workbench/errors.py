@@ -12,7 +12,9 @@ WorkbenchError
 │   ├── BadKeys          the source does not know these keys
 │   ├── NotEntitled      the plan does not cover the file
 │   ├── NotPublished     the file does not exist, or does not exist yet
+│   ├── RateLimited      the plan's calls are used up for now
 │   ├── Unreachable      the source does not answer
+│   ├── BrokenAnswer     what the source says cannot be understood
 │   └── BrokenDownload   the bytes that came are not the bytes that were listed
 ├── LandingError         the bytes are not what the table promises
 │   ├── EmptyFile        the file has no rows
@@ -92,6 +94,14 @@ class NotEntitled(SourceError):
 
 class NotPublished(SourceError):
     """The file does not exist, or does not exist yet."""
+
+
+class RateLimited(SourceError):
+    """The plan's calls are used up for now."""
+
+
+class BrokenAnswer(SourceError):
+    """What the source says cannot be understood."""
 
 
 class Unreachable(SourceError):

@@ -29,8 +29,10 @@ class NewFile:
 class Landing:
     """The landing record: what became of one flat file.
 
-    `rows_in = rows + quarantined`, always. `version` counts the versions of the object that were landed, from 1. `retired` says what
-    retention made of the rows since: "archived" or "dropped"; empty while the table holds them.
+    `rows_in = rows + quarantined + superseded`, always. `version` counts the versions of the object that were landed, from 1. `retired`
+    says what became of the rows since: "archived" or "dropped" by retention, "superseded" by a better source, "reset"; empty while the
+    table holds them. `run` is the refresh that landed it, begun on this file at `began`; `fallback_from` the source that failed before,
+    `asked` the tickers that a source of rows was asked for (none: the whole market), `superseded` the rows that a better source had already.
     """
 
     key: str
@@ -51,6 +53,11 @@ class Landing:
     notes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     retired: str = ""
+    run: str = ""
+    began: str = ""
+    fallback_from: str = ""
+    asked: tuple[str, ...] = ()
+    superseded: int = 0
 
     @property
     def held(self) -> int:
@@ -65,7 +72,7 @@ class Landing:
     def from_json(cls, record: dict[str, Any]) -> "Landing":
         """The record as a commit holds it; fields of later versions of the library are ignored."""
         known: dict[str, Any] = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
-        for name in ("files", "notes", "aliases"):
+        for name in ("files", "notes", "aliases", "asked"):
             known[name] = tuple(known.get(name, ()))
         known["session"] = date.fromisoformat(known["session"])
         return cls(**known)

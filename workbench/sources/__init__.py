@@ -1,10 +1,12 @@
-"""Where bytes come from: flat files, listed and fetched.
+"""Where bytes come from: flat files that are listed and fetched, and rows that are asked for.
 
-A source lists the flat files of one feed and hands over the bytes of one of them. It knows nothing of the lake.
+A `Source` lists the flat files of one feed and hands over the bytes of one of them. A `RowSource` (REST API, Yahoo) answers questions
+about sessions and tickers; each session's answer is written as a flat file, so that it lands as one, with the same checks. Neither knows
+anything of the lake.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -64,6 +66,71 @@ class Source(Protocol):
 
     def check(self) -> Verdict:
         """Try the source with its cheapest call: works, wrong key, not entitled or unreachable."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and temporary files."""
+        ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """Sessions of a table, oldest first, that a source of rows is asked for, and tickers; none ask for the whole market."""
+
+    table: str
+    sessions: tuple[date, ...]
+    tickers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a source of rows says of one session.
+
+    `file` and `path` are its rows as a flat file: the table's full header, tickers in byte order, times in order; None if there are no rows.
+    The file's key is `tables.answers.key_of`, its etag the sha256 of its bytes. `silent` are the tickers that were asked for and have no
+    rows, `failed` those that could not be asked, with the reason; `fault` is why the whole session could not be.
+    """
+
+    table: str
+    session: date
+    asked: tuple[str, ...] = ()
+    file: FlatFile | None = None
+    path: Path | None = None
+    rows: int = 0
+    silent: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    fault: str = ""
+    transferred: int = 0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+class RowSource(Protocol):
+    """Somewhere rows come from, by session and ticker. `name` is what rows carry in their `source` column."""
+
+    name: str
+
+    def refuses(self, table: str, *, whole: bool) -> str:
+        """Why it cannot serve a table (for the whole market, or ticker by ticker); empty if it can."""
+        ...
+
+    def questions(self, table: str, sessions: Sequence[date], tickers: Sequence[str]) -> Sequence[Question]:
+        """What to ask for these sessions and tickers, in calls that waste none: what one question brings is committed together."""
+        ...
+
+    def answer(self, question: Question, folder: Path) -> Iterator[Answer]:
+        """Ask, and give each session's answer as it is complete, its file under `folder`.
+
+        Raises `BadKeys` where no call can succeed; every other fault is told in the answers it concerns.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Have calls that wait give up soon, from any thread: answers under way end with what they have."""
+        ...
+
+    def check(self) -> Verdict:
+        """Try the source with its cheapest call."""
         ...
 
     def close(self) -> None:

@@ -1,13 +1,13 @@
 """What exists: every table, declared once. No I/O.
 
-`TABLES` maps a name to its declaration; flat files fill those in `FED`, retention fills `ARCHIVE`; `locate` tells which table an object key of the vendor's bucket belongs to.
+`TABLES` maps a name to its declaration; flat files fill those in `FED`, retention fills `ARCHIVE`; `locate` tells which table an object key of the vendor's bucket, or of an answer, belongs to.
 """
 
 import re
 from datetime import date
 
 from workbench.errors import UnknownName
-from workbench.tables import archive, crypto, forex, futures, indices, options, stocks
+from workbench.tables import answers, archive, crypto, forex, futures, indices, options, stocks
 from workbench.tables.spec import Column, Era, Feed, Table, quote
 
 __all__ = ["ARCHIVE", "FED", "TABLES", "Column", "Era", "Feed", "Table", "find", "locate", "quote"]
@@ -29,6 +29,9 @@ def find(name: str) -> Table:
 
 def locate(key: str) -> tuple[Table, Feed, date] | None:
     """The table, feed and session that an object key belongs to, or None for any other object."""
+    if told := answers.place_of(key):
+        table = TABLES.get(told[0])
+        return (table, table.feeds[0], told[1]) if table and table.feeds else None
     match = _KEY.fullmatch(key)
     if not match or match["prefix"] not in _FEEDS:
         return None
