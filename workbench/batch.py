@@ -8,9 +8,9 @@ from typing import Literal
 
 from workbench import sessions
 from workbench.errors import LakeError
-from workbench.lake import tiering
+from workbench.lake import supersede, tiering
 from workbench.lake.landing import Job, land_or_refuse
-from workbench.lake.landings import Landed
+from workbench.lake.landings import Landed, Landing, venue_of
 from workbench.lake.store import Lake, LakeTable, Outcome
 from workbench.lake.together import land as land_together
 from workbench.plan import Step
@@ -111,9 +111,29 @@ class Batch:
         for table, some in waiting.items():
             refused, made = settled(some)
             yield from refused
-            yield from done(made, self.lake[table].commit([landed for _, landed, _, _ in made]))
+            for apart in rounds(made):
+                yield from done(apart, self._commit(self.lake[table], [landed for _, landed, _, _ in apart]))
         for group in {id(group): group for group in self._groups.values() if not group.coming}.values():
             yield from self._commit_cold(group)
+
+    def _commit(self, table: LakeTable, landed: Sequence[Landed]) -> list[Outcome]:
+        """Commit landed files of different sessions; those that displace rows of cold files, chunk by chunk."""
+        landed = supersede.settle(self.lake, table, landed)
+        known = table.landings()
+
+        def chunk_of(one: Landed) -> str | None:
+            leaving = [known[gone.key] for gone in one.displaced]
+            if ":" in one.landing.key and one.landing.key in known:
+                leaving.append(known[one.landing.key])
+            return next((chunk for gone in leaving if (chunk := tiering.cold_chunk(table, gone))), None)
+
+        chunks = [chunk_of(one) for one in landed]
+        outcomes: dict[int, Outcome] = {}
+        for chunk in dict.fromkeys(chunks):
+            its = [n for n, other in enumerate(chunks) if other == chunk]
+            some = [landed[n] for n in its]
+            outcomes |= dict(zip(its, tiering.commit_cold(table, chunk, some) if chunk else table.commit(some), strict=True))
+        return [outcomes[n] for n in range(len(landed))]
 
     def _commit_cold(self, group: Group) -> Iterator[Done]:
         self._groups = {key: other for key, other in self._groups.items() if other is not group}
@@ -134,13 +154,14 @@ class Batch:
         if not landed:
             return
         try:
+            landed = landed if frames else supersede.settle(self.lake, table, landed)
             outcomes = tiering.commit_cold(table, group.chunk, landed, frames)
         except LakeError as fault:
             if group.new:
                 self._release(group if whole else replace(group, landed=list(made)))
                 raise
             for one in landed:
-                table.discard(one.files)
+                table.discard([file for each in (one, *one.kept) for file in each.files])
             yield from (Done(step, "failed", transferred=fetched, seconds=taken, reason=str(fault)) for step, _, fetched, taken in made)
         else:
             for job in jobs:
@@ -170,6 +191,20 @@ def settled(waiting: Sequence[Waits]) -> tuple[list[Done], list[Ready]]:
     return refused, ready
 
 
+def rounds(made: Sequence[Ready]) -> Iterator[list[Ready]]:
+    """Landed files in the order in which they came, at most one of a session and venue at a time."""
+    left = list(made)
+    while left:
+        seen: set[tuple[date, str]] = set()
+        now, later = list[Ready](), list[Ready]()
+        for one in left:
+            part = one[1].landing.session, venue_of(one[1].landing)
+            (later if part in seen else now).append(one)
+            seen.add(part)
+        yield now
+        left = later
+
+
 def done(made: Sequence[Ready], outcomes: Sequence[Outcome]) -> Iterator[Done]:
     """What became of committed files."""
     for (step, landed, transferred, seconds), outcome in zip(made, outcomes, strict=True):
@@ -181,8 +216,14 @@ def done(made: Sequence[Ready], outcomes: Sequence[Outcome]) -> Iterator[Done]:
 def groups(table: LakeTable, todo: Sequence[Step], today: date | None = None) -> dict[str, Group]:
     """The chunks of a table that are to be committed cold, by the keys of the files that go into them."""
     found: dict[str, Group] = {}
+    answered: dict[date, list[Landing]] = {}
+    for landing in table.landings().values():
+        # Rows of other sources stand under keys of their own.
+        if ":" in landing.key and landing.held:
+            answered.setdefault(landing.session, []).append(landing)
     for step in todo:
-        if step.held and (chunk := tiering.cold_chunk(table, step.held)):
+        held = [*([step.held] if step.held else []), *answered.get(step.session, [])]
+        if chunk := next((chunk for one in held if (chunk := tiering.cold_chunk(table, one))), None):
             group = next((group for group in found.values() if group.chunk == chunk), None) or Group(table.table.name, chunk, new=False)
             group.coming.add(step.key)
             found[step.key] = group
@@ -193,6 +234,8 @@ def groups(table: LakeTable, todo: Sequence[Step], today: date | None = None) ->
         rest = [step for step in todo if step.key not in found and not step.held]
         for chunk in dict.fromkeys(spec.chunk_of(step.session, period) for step in rest):
             its = {step.key: step for step in rest if spec.chunk_of(step.session, period) == chunk}
+            if any(step.session in answered for step in its.values()):
+                continue
             old = period == spec.chunks[0] or span_of(chunk)[1] + tiering.FOLD_AFTER <= today
             small = sum(step.size for step in its.values()) <= WHOLE_BYTES
             each = sum(step.size for step in its.values()) <= SMALL_BYTES * len(its)

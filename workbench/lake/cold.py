@@ -40,6 +40,8 @@ LAYOUT = 3
 
 # A session of a venue; the venue is None where a table has none.
 Part = tuple[date, str | None]
+# The rows of a session, and venue, that one source gave.
+Given = tuple[date, str | None, str]
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,14 @@ def read(paths: Sequence[Path], table: Table, low: str | None, high: str | None)
     return within(scan(paths, (), table), low, high).collect()
 
 
-def without(rows: "pl.DataFrame", parts: Collection[Part]) -> "pl.DataFrame":
-    """The rows that are not of the sessions named."""
+def without(rows: "pl.DataFrame", parts: Collection[Part | Given]) -> "pl.DataFrame":
+    """The rows that are not of the sessions named, or not of the source named with one."""
     import polars as pl
 
     if not parts:
         return rows
-    gone = [(pl.col("date") == day) & (pl.lit(True) if venue is None else pl.col("venue") == venue) for day, venue in parts]
+    told = [dict(zip(("date", "venue", "source"), part, strict=False)) for part in parts]
+    gone = [pl.all_horizontal(pl.col(name) == value for name, value in one.items() if value is not None) for one in told]
     return rows.filter(~pl.any_horizontal(gone))
 
 
@@ -207,7 +210,7 @@ def make(
     chunk: str,
     bounds: Sequence[str],
     n: int,
-    gone: Collection[Part],
+    gone: Collection[Given],
     fresh: Sequence[Path],
     frames: "Sequence[pl.DataFrame]",
     rows: int,

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from workbench.tables import locate
+
 
 @dataclass(frozen=True)
 class NewFile:
@@ -83,7 +85,8 @@ class Landed:
     """A flat file that became Parquet files, not committed yet.
 
     `seen` is the object's version that the plan saw, `bounds` the ticker ranges that its rows were routed to. `mends` says that
-    files which the lake lists for the same bytes are gone from the disk.
+    files which the lake lists for the same bytes are gone from the disk. `beside` are key and version of what other sources landed of the
+    session, as far as it is accounted for: of that, `displaced` is taken out in the same commit, and `kept` holds what of it stays.
     """
 
     landing: Landing
@@ -91,6 +94,9 @@ class Landed:
     seen: int
     bounds: tuple[str, ...] | None = None
     mends: bool = False
+    beside: frozenset[tuple[str, int]] = frozenset()
+    displaced: tuple["Retired", ...] = ()
+    kept: tuple["Landed", ...] = ()
 
 
 def hasher() -> str:
@@ -135,7 +141,7 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class Retired:
-    """A landed object whose rows retention took out of the table, at the version that was landed then; `then` is "archived" or "dropped"."""
+    """A landed object whose rows left the table, at the version that was landed then; `then` says how, as in `Landing.retired`."""
 
     key: str
     version: int
@@ -176,3 +182,18 @@ def withdrawn(known: Mapping[str, Landing], retired: Iterable[Retired]) -> dict[
     """The landing records that a commit retired, as they are since; a version that landed meanwhile stays."""
     held = [(known[one.key], one.then) for one in retired if one.key in known and known[one.key].version == one.version]
     return {landing.key: replace(landing, files=(), retired=then) for landing, then in held}
+
+
+def beside(one: Landing, known: Iterable[Landing]) -> list[Landing]:
+    """What of a landing's session and venue stands in the table under other keys."""
+    return [
+        other
+        for other in known
+        if other.session == one.session and other.key != one.key and other.held and venue_of(other) == venue_of(one)
+    ]
+
+
+def venue_of(landing: Landing) -> str:
+    """The venue whose rows a landing holds; empty for tables without one."""
+    place = locate(landing.key)
+    return place[1].venue if place else ""

@@ -15,7 +15,7 @@ from workbench import sessions
 from workbench.config import Retention
 from workbench.lake import archive, tiering
 from workbench.lake.disk import disk
-from workbench.lake.landings import Landing, Retired
+from workbench.lake.landings import Landing, Retired, venue_of
 from workbench.lake.snapshots import LiveFile
 from workbench.lake.store import Lake
 from workbench.tables import ARCHIVE, Table
@@ -125,7 +125,7 @@ def refusal(lake: Lake, one: Leaving, policy: Retention, rollups: Rollups) -> st
         return f"it holds {one.rows:,} rows where {accounted:,} are accounted for; run `workbench verify`"
     if policy.then == "archive" or policy.rollup == "none":
         return ""
-    parts = (tiering.part_of(table.table, landing) for landing in one.landings)
+    parts = (tiering.part_of(landing) for landing in one.landings)
     bare = sorted({day for day, venue in parts if not rollups.hold(table.table, day, venue)})
     if not bare:
         return ""
@@ -148,14 +148,14 @@ def retire(lake: Lake, one: Leaving) -> Left:
     if one.refusal:
         return Left(one, "refused", reason=one.refusal)
     began, table = time.monotonic(), lake[one.table]
-    parts = {tiering.part_of(table.table, landing): landing for landing in one.landings}
+    parts = {tiering.part_of(landing) for landing in one.landings}
     retired = [
-        Retired(landing.key, landing.version, day, venue or "", landing.held, THEN[one.then]) for (day, venue), landing in parts.items()
+        Retired(landing.key, landing.version, landing.session, venue_of(landing), landing.held, THEN[one.then]) for landing in one.landings
     ]
     written = 0
     with tiering.alone(table), disk(lake.root, f"{one.table} {one.chunk} was not {THEN[one.then]}"):
         if one.then == "archive":
-            written = archive.archive(lake, one.table, one.chunk, one.files, parts.keys())
+            written = archive.archive(lake, one.table, one.chunk, one.files, parts)
         done = table.retire([file.path for file in one.files], retired)
     reason = "" if done else "the table has moved meanwhile; the next run takes it up"
     return Left(one, THEN[one.then] if done else "overtaken", written, time.monotonic() - began, reason)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from workbench.errors import BrokenPromise, Busy, LakeError
 from workbench.lake.disk import disk, sync
-from workbench.lake.landings import Commit, Landed, Landing, NewFile, Retired, Rewrite, newest
+from workbench.lake.landings import Commit, Landed, Landing, NewFile, Retired, Rewrite, beside, newest
 from workbench.lake.snapshots import BOUNDS, LiveFile, Snapshot, bounds_of, read
 from workbench.lake.types import DELTA
 from workbench.tables import TABLES, Table
@@ -215,14 +215,15 @@ class LakeTable:
         of it is committed or, if anything under it has moved, nothing. Raises `BrokenPromise` if a file is not what the table declares,
         and `Busy` if other writers won every attempt; the table is unchanged then.
         """
-        for one in landed:
+        for one in (each for landing in landed for each in (landing, *landing.kept)):
             for file in one.files:
                 self._keeps_promise(file, one.landing.key, one.landing.session)
         for attempt in range(ATTEMPTS):
             delta = self.create()
             known = self.landings()
-            live = self._live(delta) if rewrite or any(one.seen for one in landed) else {}
-            outcomes = [self._outcome(one, known.get(one.landing.key), live, rewrite) for one in landed]
+            live = self._live(delta) if rewrite or any(one.seen or one.displaced for one in landed) else {}
+            there = by_session(landed, known)
+            outcomes = [self._outcome(one, known, there, live, rewrite) for one in landed]
             chosen = [one for one, outcome in zip(landed, outcomes, strict=True) if outcome in ("landed", "replaced")]
             if rewrite and (len(chosen) < len(landed) or not self._still(rewrite, delta, live)):
                 outcomes = [outcome if outcome == "already landed" else "overtaken" for outcome in outcomes]
@@ -234,7 +235,8 @@ class LakeTable:
             else:
                 if self.table.routed:
                     self._routed_alike(chosen, bounds_of(delta))
-                added, removed = tuple(file for one in chosen for file in one.files), replaced(chosen, known)
+                every = [*chosen, *(kept for one in chosen for kept in one.kept)]
+                added, removed = tuple(file for one in every for file in one.files), replaced(chosen, known)
             if self._write(delta, live, added, removed & live.keys(), chosen, rewrite):
                 break
             pause(attempt)
@@ -243,7 +245,7 @@ class LakeTable:
         for one, outcome in zip(landed, outcomes, strict=True):
             # What a rewrite took in stands in its files.
             if rewrite or outcome not in ("landed", "replaced"):
-                self.discard(one.files)
+                self.discard([file for each in (one, *one.kept) for file in each.files])
         if rewrite and not chosen:
             self.discard(rewrite.added)
         return outcomes
@@ -289,11 +291,24 @@ class LakeTable:
         """Whether the files to replace are all live, and the table's ranges those that the new files were cut by."""
         return all(path in live for path in rewrite.removed) and rewrite.bounds == bounds_of(delta)
 
-    def _outcome(self, one: Landed, held: Landing | None, live: Container[str], rewrite: Rewrite | None) -> Outcome:
+    def _outcome(
+        self,
+        one: Landed,
+        known: Mapping[str, Landing],
+        there: Mapping[date, Sequence[Landing]],
+        live: Container[str],
+        rewrite: Rewrite | None,
+    ) -> Outcome:
+        held = known.get(one.landing.key)
+        if held and not one.mends and held.sha256 == one.landing.sha256 and one.landing.etag in (held.etag, *held.aliases):
+            return "already landed"
+        if one.beside != {(other.key, other.version) for other in beside(one.landing, there.get(one.landing.session, ()))}:
+            return "overtaken"
+        # What stands in cold files leaves by a rewrite of its chunk.
+        if not rewrite and any(path not in live for gone in one.displaced for path in known[gone.key].files or ("",)):
+            return "overtaken"
         if held is None:
             return "landed"
-        if not one.mends and held.sha256 == one.landing.sha256 and one.landing.etag in (held.etag, *held.aliases):
-            return "already landed"
         if held.version != one.seen:
             return "overtaken"
         # Cold by now: its old rows stand in files that hold other sessions too. An alias has no rows of its own.
@@ -328,6 +343,8 @@ class LakeTable:
             RemoveAction(path, changes, now, live[path].size, {"chunk": live[path].chunk, "bucket": live[path].bucket})
             for path in sorted(removed)
         ]
+        retired = [*retired, *(gone for one in landed for gone in one.displaced)]
+        landed = [*landed, *(kept for one in landed for kept in one.kept)]
         records = [one.landing.to_json() | {"version": one.seen + 1} for one in landed]
         metadata = {"landings": json.dumps(records)} | ({"rewrite": json.dumps(rewrite.to_json())} if rewrite else {})
         metadata |= {"retired": json.dumps([one.to_json() for one in retired])} if retired else {}
@@ -429,7 +446,17 @@ class Lake:
 def replaced(landed: Iterable[Landed], known: Mapping[str, Landing]) -> set[str]:
     """The files of the versions that landed ones replace. An alias keeps its files."""
     kept = {path for one in landed for path in one.landing.files}
-    return {path for one in landed if (held := known.get(one.landing.key)) for path in held.files} - kept
+    gone = {key for one in landed for key in (one.landing.key, *(other.key for other in one.displaced))}
+    return {path for key in gone if (held := known.get(key)) for path in held.files} - kept
+
+
+def by_session(landed: Iterable[Landed], known: Mapping[str, Landing]) -> dict[date, list[Landing]]:
+    """What the table holds of the sessions of landed files."""
+    found: dict[date, list[Landing]] = {one.landing.session: [] for one in landed}
+    for landing in known.values():
+        if landing.session in found:
+            found[landing.session].append(landing)
+    return found
 
 
 def readable(commit: Path) -> bool:

@@ -24,11 +24,11 @@ from workbench import sessions
 from workbench.errors import BrokenPromise, Busy, LakeError
 from workbench.lake import cold
 from workbench.lake.disk import disk, full_disk, place, scratch
-from workbench.lake.landings import Landed, Landing, NewFile, Rewrite
+from workbench.lake.landings import Landed, Landing, NewFile, Rewrite, venue_of
 from workbench.lake.quarantine import refusals
 from workbench.lake.snapshots import LiveFile, Snapshot, as_live
 from workbench.lake.store import LakeTable, Outcome
-from workbench.tables import Table, errata
+from workbench.tables import errata
 from workbench.tables.spec import period_of, span_of
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def sealed(table: LakeTable, chunk: str, today: date, coming: Mapping[str, date]
         return False
     if patience and last + PATIENCE <= today:
         return True
+    # What only a fallback gave may still come from the bucket.
     here = landed.keys() | coming.keys() | {one.key for one in refusals(table.root, spec.name) if one.whole}
     oldest = min([*coming.values(), *(landing.session for landing in landed.values())], default=first)
     feeds = [feed for feed in spec.feeds if any(key.startswith(f"{feed.prefix}/") for key in here)]
@@ -206,21 +207,25 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: 
             table.discard(one.files)
         return ["overtaken"] * len(landed)
     files = [file for file in shot.files if spans(chunk, file.chunk)]
-    gone = {part_of(spec, held) for one in moving if (held := known.get(one.landing.key))}
+    leaving = [held for one in moving if (held := known.get(one.landing.key))] + [
+        known[one.key] for each in moving for one in each.displaced
+    ]
+    gone = {(*part_of(held), held.source) for held in leaving}
     kept = [file for file in files if file.path not in lost]
     if len(kept) < len(files):
+        out = {held.key for held in leaving}
         missed = sorted(
-            str(held.session) for held in known.values() if first <= held.session <= last and held.key not in names and held.held
+            str(one.session) for one in known.values() if first <= one.session <= last and one.key not in names | out and one.held
         )
         if missed:
             raise LakeError(
                 f"{spec.name} {chunk} lost files from the disk, and {len(missed)} of its sessions did not land again (the first is {missed[0]}); "
                 "nothing was changed. Bring the files back from a backup, or refresh when the source has these sessions."
             )
-    fresh = [file for one in landed for file in one.files]
+    fresh = [file for one in landed for each in (one, *one.kept) for file in each.files]
     with disk(table.root, f"{spec.name} {chunk} was not landed"), rewritten(table, chunk, kept, gone, fresh, frames) as made:
-        before = sum(file.rows for file in kept) + sum(one.landing.rows for one in moving)
-        left = before - sum(known[key].held for key in names & known.keys())
+        before = sum(file.rows for file in kept) + sum(each.landing.rows for one in moving for each in (one, *one.kept))
+        left = before - sum(held.held for held in leaving)
         if len(kept) == len(files) and made.rows != left:
             raise BrokenPromise(
                 f"{spec.name} {chunk} would hold {made.rows:,} rows where {left:,} are accounted for; it was not committed and the lake is "
@@ -234,7 +239,7 @@ def rewritten(
     table: LakeTable,
     chunk: str,
     files: Sequence[LiveFile],
-    gone: Collection[cold.Part] = (),
+    gone: Collection[cold.Given] = (),
     fresh: Sequence[NewFile] = (),
     frames: "Sequence[pl.DataFrame]" = (),
 ) -> Iterator[Rewrite]:
@@ -316,10 +321,9 @@ def alias(one: Landed, held: Landing | None) -> bool:
     return held is not None and one.seen == held.version and one.landing.sha256 == held.sha256 and not one.mends
 
 
-def part_of(table: Table, landing: Landing) -> cold.Part:
+def part_of(landing: Landing) -> cold.Part:
     """The session, and venue, that a landing's rows are of."""
-    feed = next(feed for feed in table.feeds if landing.key.startswith(f"{feed.prefix}/"))
-    return landing.session, feed.venue or None
+    return landing.session, venue_of(landing) or None
 
 
 def cold_chunk(table: LakeTable, landing: Landing) -> str | None:

@@ -252,8 +252,9 @@ def records(table: LakeTable, told: History, version: int) -> tuple[dict[str, La
             continue
         for one in landings:
             found[one.key] = one
-            if one.rows_in != one.rows + one.quarantined:
-                what = f"{one.key} had {one.rows_in:,} rows, of which {one.rows:,} landed and {one.quarantined:,} were refused"
+            if one.rows_in != one.rows + one.quarantined + one.superseded:
+                also = f", and {one.superseded:,} were there from a better source" * bool(one.superseded)
+                what = f"{one.key} had {one.rows_in:,} rows, of which {one.rows:,} landed and {one.quarantined:,} were refused{also}"
                 odd.append(Finding(table.table.name, "record", "fault", path, what, restore(table)))
         found |= withdrawn(found, retired)
     return found, odd
@@ -272,7 +273,7 @@ def session_findings(
         if any(one.contents is None for one in checked.values()):
             return  # what cannot be read is a finding of its own
         for one in landings.values():
-            landed[part_of(spec, one)] += one.held
+            landed[part_of(one)] += one.held
         for seen in checked.values():
             held.update(seen.contents.sessions if seen.contents else {})
     else:

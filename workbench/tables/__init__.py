@@ -8,13 +8,14 @@ from datetime import date
 
 from workbench.errors import UnknownName
 from workbench.tables import answers, archive, crypto, forex, futures, indices, options, stocks
+from workbench.tables.disagreements import DISAGREEMENTS
 from workbench.tables.spec import Column, Era, Feed, Table, quote
 
-__all__ = ["ARCHIVE", "FED", "TABLES", "Column", "Era", "Feed", "Table", "find", "locate", "quote"]
+__all__ = ["ARCHIVE", "DISAGREEMENTS", "FED", "TABLES", "Column", "Era", "Feed", "Table", "find", "locate", "quote"]
 
 FED = tuple(table for module in (stocks, options, indices, forex, crypto, futures) for table in module.TABLES)
 ARCHIVE = archive.archive(FED)
-TABLES: dict[str, Table] = {table.name: table for table in (*FED, ARCHIVE)}
+TABLES: dict[str, Table] = {table.name: table for table in (*FED, ARCHIVE, DISAGREEMENTS)}
 
 _FEEDS = {feed.prefix: (table, feed) for table in TABLES.values() for feed in table.feeds}
 _KEY = re.compile(r"(?P<prefix>.+)/(?P<year>\d{4})/(?P<month>\d\d)/(?P<day>(?P=year)-(?P=month)-\d\d)\.csv\.gz")
@@ -29,6 +30,8 @@ def find(name: str) -> Table:
 
 def locate(key: str) -> tuple[Table, Feed, date] | None:
     """The table, feed and session that an object key belongs to, or None for any other object."""
+    if key.startswith(answers.KEPT):
+        return locate(key.split(":", 2)[2])
     if told := answers.place_of(key):
         table = TABLES.get(told[0])
         return (table, table.feeds[0], told[1]) if table and table.feeds else None

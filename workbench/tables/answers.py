@@ -1,7 +1,8 @@
-"""Keys of answers: what a source that serves rows said of one session, named as an object of the vendor's bucket is by its key.
+"""Keys and ranks of answers: what a source that serves rows said of one session, named as an object of the vendor's bucket is by its key.
 
 A key is `api:<path>?<query>` of the REST API, or `yahoo:<path>?<query>`; it is the request for that session, with all its tickers in the
-place of one. It tells table and session, as a flat file's key does.
+place of one. It tells table and session, as a flat file's key does. `kept:<source>:<flat file's key>` are rows of earlier answers that a
+better source lacks.
 """
 
 import hashlib
@@ -14,6 +15,9 @@ from workbench.errors import UsageError
 API, YAHOO = "api", "yahoo"
 # What rows of an answer carry in `source`, by the first part of its key.
 SOURCES = {API: "polygon_api", YAHOO: "yahoo"}
+# At most one row a key is live: the flat file's, else the API's, else Yahoo's.
+RANK = {"polygon_s3": 3, "folder": 3, "sample": 3, "polygon_api": 2, "yahoo": 1}
+KEPT = "kept:"
 # More tickers than fit are told by the first, their count and a hash of all.
 LONGEST = 64
 

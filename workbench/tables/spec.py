@@ -89,7 +89,7 @@ class Table:
     name: str
     doc: str
     asset: str
-    kind: Literal["bars", "ticks"]
+    kind: Literal["bars", "ticks", "reference"]
     feeds: tuple[Feed, ...]
     vendor: tuple[Column, ...]
     key: tuple[str, ...]
@@ -115,6 +115,8 @@ class Table:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """Every column that a reader sees, in order: the vendor's, then the base columns."""
+        if self.kind == "reference":
+            return self.vendor
         size_unit = (SIZE_UNIT,) if self.size_unit else ()
         venue = (VENUE,) if any(feed.venue for feed in self.feeds) else ()
         return (*self.vendor, DATE, TIMESTAMP, SOURCE, IS_TEST, *size_unit, *venue)
