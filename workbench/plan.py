@@ -1,31 +1,41 @@
-"""The plan of a refresh: a pure decision over a listing and the landing records, which can be printed or declined."""
+"""The plan of a refresh: a pure decision over listings and landing records, which can be printed or declined.
+
+Flat files come first. What they lack of due sessions is asked of the sources of rows behind them (`workbench.legs`).
+"""
 
 from collections.abc import Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
-from workbench import sessions
-from workbench.errors import BadRange, UsageError
+from workbench import legs, sessions
+from workbench.chain import Chain
+from workbench.errors import BadRange, SourceError, UsageError
 from workbench.lake.landings import Landing
 from workbench.lake.quarantine import Refusal, refusals
 from workbench.lake.store import Lake
 from workbench.lake.tiering import lost_landings
 from workbench.query.report import Report, sized
-from workbench.sources import FlatFile, Source
-from workbench.tables import FED, TABLES, Table, errata, find
+from workbench.sources import FlatFile
+from workbench.tables import DISAGREEMENTS, FED, TABLES, Table, errata, find
 
 DEFAULT_SESSIONS = 30
 DEFAULT_TABLES = ("stock_day", "stock_minute")
 LISTERS = 8
+# Filled by the lake itself.
+DERIVED = (DISAGREEMENTS,)
 
-Action = Literal["land", "replace", "mend", "refused", "missing"]
+Action = Literal["land", "replace", "mend", "ask", "gather", "refused", "missing", "stands in"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One session of one feed: a file to land, one refused before, or a due session that the source does not list."""
+    """One session of one feed: a file to land, one refused before, or a due session that the source does not list.
+
+    A session is asked of `source` where a source of rows serves it, for `tickers` (none: the whole market), in the place of `instead_of` if
+    that failed; it "stands in" where such rows are here already and nothing better is to be had. Reference data is gathered whole.
+    """
 
     table: str
     session: date
@@ -35,6 +45,9 @@ class Step:
     size: int = 0
     file: FlatFile | None = None
     held: Landing | None = field(default=None, repr=False)
+    source: str = ""
+    tickers: tuple[str, ...] = ()
+    instead_of: str = ""
 
 
 class Plan(list[Step]):
@@ -50,14 +63,30 @@ class Plan(list[Step]):
         return [step for step in self if step.file and step.action in ("land", "replace", "mend")]
 
     @property
+    def to_ask(self) -> list[Step]:
+        """The sessions that sources of rows are asked for."""
+        return [step for step in self if step.action == "ask"]
+
+    @property
+    def to_gather(self) -> list[Step]:
+        """The tables of reference data that are brought up to date."""
+        return [step for step in self if step.action == "gather"]
+
+    @property
     def report(self) -> Report:
         """The plan as a table."""
-        names = ("table", "session", "action", "size", "reason", "key")
+        names = ("table", "session", "action", "source", "size", "reason", "key")
         rows = [{name: getattr(step, name) for name in names} for step in self]
         size = sum(step.size for step in self.to_fetch)
-        others = len(self) - len(self.to_fetch)
-        also = f", {others} missing or refused" * bool(others)
-        title = f"plan from {self.source}: {len(self.to_fetch)} files to land, {sized(size)}{also}"
+        asked = [
+            f"{len(some)} sessions to ask {name} for"
+            for name in dict.fromkeys(step.source for step in self.to_ask)
+            if (some := [step for step in self.to_ask if step.source == name])
+        ]
+        gathered = [f"{len(self.to_gather)} tables of reference data"] if self.to_gather else []
+        others = len(self) - len(self.to_fetch) - len(self.to_ask) - len(self.to_gather)
+        also = [f"{others} missing, refused or from a fallback"] if others else []
+        title = f"plan from {self.source}: {', '.join([f'{len(self.to_fetch)} files to land, {sized(size)}', *asked, *gathered, *also])}"
         return Report(title, rows, ("key",), source=self.source, notes=self.notes, files=len(self.to_fetch), bytes=size)
 
     def __repr__(self) -> str:
@@ -87,6 +116,9 @@ def decide(
     for key, file in files.items():
         held, day = landed.get(key), file.place[2]
         before = turned_away.get((key, file.etag))
+        if held and held.retired == "reset":
+            steps.append(Step(table.name, day, "mend", "reset", key, file.size, file, held))
+            continue
         if held and file.etag in (held.etag, *held.aliases):
             if key in lost:
                 steps.append(Step(table.name, day, "mend", "its Parquet file is gone from the disk", key, file.size, file, held))
@@ -100,7 +132,7 @@ def decide(
     for day in expected:
         for feed in table.feeds:
             key = table.key_of(feed, day)
-            if key not in files and key not in landed:
+            if key not in files and (key not in landed or landed[key].retired == "reset"):
                 known = [one.symptom for one in errata.for_file(table.name, day) if one.action == "known missing"]
                 steps.append(Step(table.name, day, "missing", "; ".join(["due, but the source does not list it", *known]), key))
     return sorted(steps, key=lambda step: (step.session, step.key))
@@ -108,56 +140,133 @@ def decide(
 
 def plan(
     lake: Lake,
-    source: Source,
+    chain: Chain,
     datasets: Sequence[str] | None = None,
     start: date | None = None,
     end: date | None = None,
     days: int | None = None,
     *,
+    last: int | None = None,
+    symbols: Sequence[str] = (),
+    universe: Sequence[str] = (),
     again: bool = False,
 ) -> Plan:
-    """List the source and decide what to do.
+    """List the chain's flat files and decide what to do about them, and what to ask of the sources behind them.
 
-    Without dates a folder is taken whole, and any other source for its newest 30 due sessions. Raises `UnknownName` for a dataset
-    that is not declared, `BadRange` for dates that make no range, and `SourceError` if the source cannot be listed.
+    Without dates a folder is taken whole, and any other source for its newest 30 due sessions. The newest `last` sessions are looked at besides, and
+    asked for again where that is how a source is listed. `symbols` are asked of sources that serve symbol by symbol; without any they
+    are asked for the whole market where they can be, else for `universe`. Raises `UnknownName` for a dataset that is not declared, `BadRange` for dates that make no
+    range, and `SourceError` if flat files cannot be listed and nothing stands behind them.
     """
-    notes: list[str] = []
+    notes = list(chain.notes)
     newest = sessions.today()
-    check(datasets, start, end, days)
+    check(datasets, start, end, days, last)
     if end and end > newest:
         notes.append(f"The range ends in the future ({end}); it was clipped to {newest}.")
         end = newest
-    whole = source.name == "folder" and not (start or end or days)
-    tables = [find(name) for name in dict.fromkeys(datasets)] if datasets else list(default_tables(source))
+    whole = chain.name == "folder" and not (start or end or days or last)
+    tables = [find(name) for name in dict.fromkeys(datasets)] if datasets else list(default_tables(chain))
+    if symbols and chain.files and not chain.rows:
+        notes.append(f"Flat files land whole: all tickers are refreshed, not only {', '.join(symbols)}.")
     steps: list[Step] = []
+    down = ""
     with ThreadPoolExecutor(LISTERS) as pool:
         for table in tables:
-            first, last = (date.min, date.max) if whole else span(table, start, end, days)
-            listed = [file for files in pool.map(lambda feed: source.list(feed, first, last), table.feeds) for file in files]  # noqa: B023
-            expected = [] if whole else sessions.between(table, first, min(last, sessions.last_due()))
-            stands = refusals(lake.root, table.name)
-            steps += decide(table, listed, lake[table.name].landings(), stands, expected, lost=lost_landings(lake[table.name]), again=again)
-    return Plan(steps, source.name, notes)
+            if table.kind == "reference":
+                steps.append(gathering(table, chain))
+                continue
+            spans = [(date.min, date.max)] if whole else spans_of(table, start, end, days, last)
+            listed: list[FlatFile] = []
+            try:
+                if chain.files and not down:
+                    asked = [(feed, *span) for span in spans for feed in table.feeds]
+                    listed = [file for files in pool.map(lambda one: chain.files.list(*one), asked) for file in files]  # type: ignore[union-attr]
+            except SourceError as fault:
+                if not chain.rows:
+                    raise
+                down = str(fault)
+                notes.append(f"{chain.name} was not listed, and is fallen back from: {down}")
+            expected = [] if whole else between(table, spans)
+            held, stands = lake[table.name].landings(), list(refusals(lake.root, table.name))
+            lost = lost_landings(lake[table.name])
+            found = decide(table, listed, held, stands, expected, lost=lost, again=again)
+            if chain.rows:
+                anew = set(sessions.last_sessions(table, last)) if last else set()
+                found = legs.assign(table, found, held, chain, symbols, universe, anew, down)
+            steps += [step if step.source else replace(step, source=chain.name) for step in found]
+    notes += legs.told(steps, symbols, universe)
+    return Plan(steps, chain.name, notes)
 
 
-def check(datasets: Sequence[str] | None, start: date | None, end: date | None, days: int | None) -> None:
+def gathering(table: Table, chain: Chain) -> Step:
+    """The step for a table of reference data. Raises `UsageError` if no source has it."""
+    refusing = {leg.name: leg.refuses(table.name) for leg in chain.reference}
+    able = [name for name, why in refusing.items() if not why]
+    if not able:
+        why = (
+            "; ".join(f"{name}: {reason}" for name, reason in {**chain.skipped, **refusing}.items())
+            or f"{chain.name} has no reference data"
+        )
+        raise UsageError(f"{table.name} cannot be had: {why}. Nothing was done.")
+    return Step(
+        table.name,
+        sessions.today(),
+        "gather",
+        f"{table.name} as {' and '.join(able)} ha{'s' if len(able) == 1 else 've'} it now",
+        f"reference:{table.name}",
+        source=able[0],
+    )
+
+
+def spans_of(table: Table, start: date | None, end: date | None, days: int | None, last: int | None) -> list[tuple[date, date]]:
+    """The ranges of dates to look at: what was asked for, and the newest `last` sessions."""
+    found = [span(table, start, end, days)] if start or end or days or not last else []
+    if last:
+        found.append((sessions.last_sessions(table, last)[0], sessions.today()))
+    # What both hold is listed once.
+    if len(found) == 2 and found[1][0] <= found[0][1]:
+        found = [(min(found[0][0], found[1][0]), max(found[0][1], found[1][1]))]
+    return found
+
+
+def between(table: Table, spans: Iterable[tuple[date, date]]) -> list[date]:
+    """The due sessions of some ranges."""
+    due = sessions.last_due()
+    return sorted({day for first, last in spans for day in sessions.between(table, first, min(last, due))})
+
+
+def check(datasets: Sequence[str] | None, start: date | None, end: date | None, days: int | None, last: int | None = None) -> None:
     """Raise `UnknownName` or `BadRange` for what cannot be asked, before any source is."""
     for name in datasets or ():
-        if not find(name).feeds:
-            raise UsageError(f"{name} is filled by `workbench retain`, not from flat files; nothing was done. Name a table that they fill.")
+        table = find(name)
+        if not table.feeds and (table.kind != "reference" or table in DERIVED):
+            raise UsageError(
+                f"{name} is filled from other tables of the lake, not by a refresh; nothing was done. Name a table that a refresh fills."
+            )
     if start and end and end < start:
         raise BadRange(f"the range ends ({end}) before it starts ({start}); nothing was done. Turn the two dates round.")
     if days is not None and (start or end):
         raise BadRange("days and start or end were both given; nothing was done. Give a count of sessions, or dates.")
     if days is not None and days < 1:
         raise BadRange(f"{days} sessions were asked for; at least one is needed. Nothing was done.")
+    if last is not None and last < 1:
+        raise BadRange(f"the newest {last} sessions were asked for again; at least one is needed. Nothing was done.")
     if start and start > sessions.today():
         raise BadRange(f"the range starts in the future ({start}); nothing was done. The newest session is at most {sessions.today()}.")
 
 
-def default_tables(source: Source) -> Iterable[Table]:
-    """The tables to refresh when none are named: all that a folder may hold, day and minute bars of stocks else."""
-    return FED if source.name == "folder" else [TABLES[name] for name in DEFAULT_TABLES]
+def default_tables(chain: Chain) -> Iterable[Table]:
+    """The tables to refresh when none are named: all that a folder may hold, fundamentals from Yahoo, day and minute bars of stocks else."""
+    if chain.name == "folder":
+        return [
+            *FED,
+            *(
+                table
+                for table in TABLES.values()
+                if table.kind == "reference" and any(not leg.refuses(table.name) for leg in chain.reference)
+            ),
+        ]
+    return [TABLES[name] for name in (("fundamentals",) if chain.name == "yahoo" else DEFAULT_TABLES)]
 
 
 def span(table: Table, start: date | None, end: date | None, days: int | None) -> tuple[date, date]:

@@ -1,0 +1,140 @@
+"""The sources that a refresh asks, best first: flat files, then the API, then Yahoo; and why any of them is left out."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.config import Settings
+from workbench.errors import NoSource
+from workbench.sources import RowSource, Source, Verdict
+
+if TYPE_CHECKING:
+    from workbench.sources.reference import ReferenceSource
+
+API_KEY = "POLYGON_API_KEY"
+S3_KEYS = "POLYGON_S3_ACCESS_KEY and POLYGON_S3_SECRET_KEY"
+
+
+@dataclass
+class Chain:
+    """Sources of flat files, of rows and of reference data, each best first. `skipped` names the legs that are left out, with the reason."""
+
+    name: str
+    files: Source | None = None
+    rows: tuple[RowSource, ...] = ()
+    reference: "tuple[ReferenceSource, ...]" = ()
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each leg that is left out."""
+        return [f"{name} is left out: {why}." for name, why in self.skipped.items()]
+
+    def check(self) -> Verdict:
+        """Try the first source with its cheapest call."""
+        first = self.files or next(iter(self.rows))
+        return first.check()
+
+    def stop(self) -> None:
+        """Have calls that wait give up soon."""
+        for leg in (*self.rows, *self.reference):
+            leg.stop()
+
+    def close(self) -> None:
+        """Give back connections and temporary files."""
+        for leg in filter(None, (self.files, *self.rows, *self.reference)):
+            with suppress(OSError):
+                leg.close()
+
+
+def chain_of(settings: Settings) -> Chain:
+    """The configured chain. Raises `NoSource` if no leg of it can be used, and `UsageError` for one that is set up wrong."""
+    kind, _, _ = settings.chosen_source.partition(":")
+    if kind == "folder":
+        from workbench.sources.folder import Folder
+        from workbench.sources.folder_reference import FolderReference
+
+        folder = Folder(settings.folder, cache=settings.scratch / "folder-identities.json")
+        return Chain(kind, folder, reference=(FolderReference(folder.root),))
+    if kind == "sample":
+        from workbench.sources.sample import Sample
+
+        # Not under the root: planning must not make one.
+        return Chain(kind, Sample(Path(tempfile.gettempdir()) / f"workbench-sample-{os.getuid()}"))
+    chain = Chain(kind)
+    if kind == "polygon_s3":
+        add_files(chain, settings)
+    if kind in ("polygon_s3", "polygon_api"):
+        add_api(chain, settings, fallback=kind == "polygon_s3")
+    add_yahoo(chain, settings, chosen=kind == "yahoo")
+    add_fred(chain, settings)
+    if not (chain.files or chain.rows):
+        raise NoSource(
+            f"no source can be asked, so nothing was fetched: {'; '.join(f'{name}: {why}' for name, why in chain.skipped.items())}."
+        )
+    return chain
+
+
+def add_files(chain: Chain, settings: Settings) -> None:
+    """The vendor's bucket, if there are keys for it."""
+    if not (settings.polygon_s3_access_key and settings.polygon_s3_secret_key):
+        chain.skipped["polygon_s3"] = f"it needs {S3_KEYS}"
+        return
+    from workbench.sources.polygon_s3 import PolygonS3
+
+    chain.files = PolygonS3(
+        settings.polygon_s3_endpoint, settings.polygon_s3_bucket, settings.polygon_s3_access_key, settings.polygon_s3_secret_key
+    )
+
+
+def add_api(chain: Chain, settings: Settings, *, fallback: bool) -> None:
+    """The REST API, for rows and reference data, if there is a key for it; as a fallback only if that is allowed."""
+    if not settings.polygon_api_key:
+        chain.skipped["polygon_api"] = f"it needs {API_KEY}"
+        return
+    from workbench.sources.polygon_api import PolygonAPI
+    from workbench.sources.polygon_reference import PolygonReference
+
+    api = PolygonAPI(settings.polygon_api_key, settings.polygon_api_url, settings.polygon_api_rate)
+    chain.reference += (PolygonReference(api),)
+    if fallback and not settings.polygon_s3_fallback:
+        chain.skipped["polygon_api"] = "POLYGON_S3_FALLBACK is false"
+        return
+    chain.rows += (api,)
+
+
+def add_yahoo(chain: Chain, settings: Settings, *, chosen: bool) -> None:
+    """Yahoo, as the last leg, if it is allowed."""
+    if not (settings.yahoo or chosen):
+        chain.skipped["yahoo"] = "WORKBENCH_YAHOO does not allow it (its terms: personal use)"
+        return
+    from workbench.sources.yahoo import Yahoo
+    from workbench.sources.yahoo_fundamentals import YahooFundamentals
+
+    if settings.polygon_s3_fallback or chosen or chain.name == "polygon_api":
+        chain.rows += (Yahoo(settings.yahoo_url),)
+    chain.reference += (YahooFundamentals(settings.yahoo_url),)
+
+
+def add_fred(chain: Chain, settings: Settings) -> None:
+    """FRED, for economic series, if there is a key for it."""
+    if settings.fred_api_key:
+        from workbench.sources.fred import Fred
+
+        chain.reference = (Fred(settings.fred_api_key, settings.fred_url), *chain.reference)
+    else:
+        chain.skipped["fred"] = "it needs FRED_API_KEY"
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Chain]:
+    """The configured chain, closed afterwards."""
+    chain = chain_of(settings)
+    try:
+        yield chain
+    finally:
+        chain.close()
