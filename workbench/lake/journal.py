@@ -1,0 +1,317 @@
+"""The journal: what was tried and did not land, in SQLite, since a commit that was not made can carry no record.
+
+What did land stands in the Delta commits; `query.synclog` shows both together. Write-ahead logging lets any number of processes write, and
+a process that is killed leaves what it recorded. A journal that is damaged is set aside and a new one begun: a refresh never waits for it,
+and of the data nothing depends on it.
+"""
+
+import errno
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from threading import RLock
+from typing import TypeVar
+
+from filelock import FileLock
+
+from workbench import __version__
+from workbench.errors import Busy, LakeError
+from workbench.lake.store import utc_now
+
+# For so long a writer waits for the others: a commit takes well below a millisecond.
+PATIENCE_S = 30.0
+
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+FULL = {sqlite3.SQLITE_FULL}
+FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+HELD = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+NO_SPACE, READ_ONLY = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}, {errno.EROFS, errno.EACCES, errno.EPERM}
+
+# The version of the tables below. Later ones may add columns and tables; an older library leaves those alone.
+SCHEMA = 1
+
+# Connections that a parent process opened, which must not be closed here: that would drop locks which are the parent's.
+INHERITED: list[sqlite3.Connection] = []
+
+T = TypeVar("T")
+# Whose connection it is, and to which file.
+Opened = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One thing that was tried: a row of `data_sync_log`, in its documented columns.
+
+    `status` is started, success, no_data, failed, skipped, quarantined or superseded. The `reason` of a failure begins with the error's
+    class: "NotEntitled: …". Instants are ISO texts in UTC. What is empty of `id`, `started_at`, `finished_at` and `library_version` is
+    filled in when it is recorded; of what is only started, no end.
+    """
+
+    run_id: str
+    sync_type: str
+    dataset: str
+    source: str
+    status: str
+    symbol: str | None = None
+    session: date | None = None
+    fallback_from: str | None = None
+    reason: str | None = None
+    rows: int = 0
+    quarantined: int = 0
+    bytes: int = 0
+    object_key: str | None = None
+    etag: str | None = None
+    started_at: str = ""
+    finished_at: str = ""
+    duration_ms: int = 0
+    library_version: str = ""
+    id: str = ""
+
+
+COUNTED = ("rows", "quarantined", "bytes", "duration_ms")
+NAMES = tuple(field.name for field in fields(Attempt))
+COLUMNS = {name: "INTEGER NOT NULL DEFAULT 0" if name in COUNTED else "TEXT" for name in NAMES}
+
+
+class Journal:
+    """The attempts of one lake, at `journal/journal.db` under its root. The file is made by the first record. Safe for threads and forks."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.path = root / "journal" / "journal.db"
+        # What happened to the journal itself in this process, in sentences: that it was damaged and set aside.
+        self.notes: list[str] = []
+        self._lock = RLock()
+        self._con: sqlite3.Connection | None = None
+        self._opened: Opened | None = None
+
+    def __repr__(self) -> str:
+        return f"<Journal at {self.path}>"
+
+    # ------------------------------------------------------------------ write, read
+
+    def record(self, attempts: Iterable[Attempt]) -> None:
+        """Keep attempts, all or none; they outlive the process when this returns. The same id twice is one.
+
+        Raises `LakeError` if the disk is full or cannot be written, `Busy` if another process does not let go of the journal.
+        """
+        made = [complete(one) for one in attempts]
+        if made:
+            undone = f"{len(made)} attempt{'s' * (len(made) != 1)} of {made[0].dataset} {'were' if len(made) > 1 else 'was'} not recorded"
+            self._asked(lambda con: insert(con, made), undone, make=True)
+
+    def attempts(self, dataset: str | None = None, since: str | None = None) -> list[Attempt]:
+        """What was recorded, oldest first: of one dataset, and not ended before an instant, if they are given."""
+        return [attempt for _, attempt in self.numbered(dataset=dataset, since=since)]
+
+    def numbered(self, after: int = 0, *, dataset: str | None = None, since: str | None = None) -> list[tuple[int, Attempt]]:
+        """Attempts with their numbers, those above `after`: for who has read the others before."""
+        tests, values = ["seq > ?"], list[object]([after])
+        if dataset is not None:
+            tests, values = [*tests, "dataset = ?"], [*values, dataset]
+        if since is not None:
+            tests, values = [*tests, "coalesce(nullif(finished_at, ''), started_at) >= ?"], [*values, instant(since)]
+        query = f"SELECT seq, {', '.join(NAMES)} FROM attempts WHERE {' AND '.join(tests)} ORDER BY seq"
+        rows = self._asked(lambda con: con.execute(query, values).fetchall(), "no attempt was read") or []
+        return [(seq, Attempt(**dict(zip(NAMES, row, strict=True)) | {"session": day(row[NAMES.index("session")])})) for seq, *row in rows]
+
+    def stamp(self) -> object:
+        """Something that is equal to what it was before if nothing was recorded since, by any process."""
+        newest = self._asked(lambda con: con.execute("SELECT max(seq) FROM attempts").fetchall()[0][0], "the journal was not read")
+        return (self._opened, newest)
+
+    def close(self) -> None:
+        """Let go of the file; the next call opens it again."""
+        with self._lock:
+            if self._con is not None:
+                if self._opened and self._opened[0] == os.getpid():
+                    self._con.close()
+                else:
+                    INHERITED.append(self._con)
+            self._con, self._opened = None, None
+
+    # ------------------------------------------------------------------ the file
+
+    def _asked(self, question: Callable[[sqlite3.Connection], T], undone: str, *, make: bool = False) -> T | None:
+        """What the open file answers; None if there is none. A damaged one is set aside, and a new one asked."""
+        with self._lock:
+            for again in (True, True, False):
+                try:
+                    con = self._open(make=make)
+                    return None if con is None else question(con)
+                except (sqlite3.Error, OSError) as fault:
+                    code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
+                    if not make and "no such table" in str(fault):
+                        # Made by a process that was killed before it was done, in a folder that cannot be written here.
+                        return None
+                    if code not in DAMAGED or not again:
+                        raise self._meant(fault, code, undone) from fault
+                    self._set_aside(str(fault), undone)
+        return None
+
+    def _open(self, *, make: bool) -> sqlite3.Connection | None:
+        """The connection to the file that has the name now: another process may have set the old one aside."""
+        try:
+            there = self._there()
+        except FileNotFoundError:
+            self.close()
+            if not make:
+                return None
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connect()
+        else:
+            if self._con is None or self._opened != there:
+                self.close()
+                self._connect()
+        return self._con
+
+    def _there(self) -> Opened:
+        stat = self.path.stat()
+        # What cannot be written is read without locks, and anew if it has changed.
+        return os.getpid(), stat.st_dev, stat.st_ino, 0 if self._writable else stat.st_mtime_ns
+
+    @property
+    def _writable(self) -> bool:
+        return os.access(self.path.parent, os.W_OK) and (not self.path.exists() or os.access(self.path, os.W_OK))
+
+    def _connect(self) -> None:
+        # In a folder that cannot be written nobody keeps a write-ahead log beside the file: it stands still, and needs no locks.
+        still = "ro" if self.path.with_name(f"{self.path.name}-wal").exists() else "ro&immutable=1"
+        mode = "rwc" if self._writable else still
+        con = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", PATIENCE_S, 0, None, check_same_thread=False, uri=True)
+        try:
+            con.execute("PRAGMA synchronous = NORMAL")
+            if mode == "rwc" and version_of(con) < SCHEMA:
+                # One process at a time: to change to write-ahead logging SQLite must be alone, and waits for nobody.
+                with self._alone():
+                    prepare(con)
+            opened = self._there()
+        except BaseException:
+            con.close()
+            raise
+        self._con, self._opened = con, opened
+
+    def _set_aside(self, why: str, undone: str) -> None:
+        """Give a damaged file another name, so that a new one can be begun, and say so in the new one."""
+        found = self._identity()
+        self.close()
+        try:
+            with self._alone():
+                if found is None or self._identity() != found:
+                    # Another process was first.
+                    return
+                name = f"{self.path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:4]}"
+                for ending in ("-wal", "-shm", ""):
+                    part = self.path.with_name(self.path.name + ending)
+                    if part.exists():
+                        part.rename(self.path.with_name(name + ending))
+                note = (
+                    f"{self.path} is damaged ({why}): it was renamed to {name} and a new journal was begun. What failed before is no longer "
+                    "in data_sync_log; no landed row was lost. Bring it back from a backup, or remove it."
+                )
+                self.path.with_name(f"{name}.txt").write_text(note + "\n")
+        except OSError as fault:
+            raise self._meant(fault, 0, undone) from fault
+        self.notes.append(note)
+        self.record([Attempt("", "journal", "data_sync_log", "", "failed", reason=f"LakeError: {note}")])
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_dev, stat.st_ino
+
+    def _alone(self) -> FileLock:
+        path = self.root / "locks" / "journal.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path, timeout=PATIENCE_S)
+
+    def _meant(self, fault: Exception, code: int, undone: str) -> Exception:
+        """What an error of SQLite's, or of the disk's, means."""
+        if code in FULL or (isinstance(fault, OSError) and fault.errno in NO_SPACE):
+            return LakeError(f"the disk that holds {self.path} is full: {undone}. Free some space and run the command again.")
+        if code in FORBIDDEN or isinstance(fault, PermissionError) or (isinstance(fault, OSError) and fault.errno in READ_ONLY):
+            return LakeError(
+                f"{self.path} cannot be opened or written ({fault}): {undone}. Give yourself the right to write there, or take another root "
+                "with WORKBENCH_DATA."
+            )
+        if code in HELD or isinstance(fault, TimeoutError):
+            return Busy(f"{self.path} was held by another process for {PATIENCE_S:.0f} s: {undone}. Run the command again.")
+        return LakeError(f"{self.path} could not be used ({type(fault).__name__}: {fault}): {undone}. Run the command again.")
+
+
+def version_of(con: sqlite3.Connection) -> int:
+    """The version of the tables in a file; 0 in a new one."""
+    [(version,)] = con.execute("PRAGMA user_version").fetchall()
+    return int(version)
+
+
+def prepare(con: sqlite3.Connection) -> None:
+    """Make the tables, or what they lack of this version's columns."""
+    con.execute("PRAGMA journal_mode = WAL").fetchall()
+    with whole(con):
+        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+        con.execute(f"CREATE TABLE IF NOT EXISTS attempts (seq INTEGER PRIMARY KEY AUTOINCREMENT, {columns})")
+        held = {row[1] for row in con.execute("PRAGMA table_info(attempts)").fetchall()}
+        for name in COLUMNS.keys() - held:
+            con.execute(f"ALTER TABLE attempts ADD COLUMN {name} {COLUMNS[name]}")
+        con.execute("CREATE UNIQUE INDEX IF NOT EXISTS attempts_id ON attempts (id)")
+        con.execute("CREATE INDEX IF NOT EXISTS attempts_dataset ON attempts (dataset)")
+        con.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def insert(con: sqlite3.Connection, attempts: Sequence[Attempt]) -> None:
+    """Add attempts in one transaction."""
+    text = f"INSERT OR IGNORE INTO attempts ({', '.join(NAMES)}) VALUES ({', '.join('?' * len(NAMES))})"
+    with whole(con):
+        con.executemany(text, [tuple(plain(getattr(one, name)) for name in NAMES) for one in attempts])
+
+
+@contextmanager
+def whole(con: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that writes, from its start: all of it stands, or nothing."""
+    con.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        con.execute("COMMIT")
+    except BaseException:
+        # A full disk ends the transaction by itself.
+        with suppress(sqlite3.Error):
+            con.execute("ROLLBACK")
+        raise
+
+
+def complete(attempt: Attempt) -> Attempt:
+    """An attempt with what it left to be filled in."""
+    now = utc_now()
+    ended = attempt.finished_at or ("" if attempt.status == "started" else now)
+    return replace(
+        attempt,
+        id=attempt.id or uuid.uuid4().hex,
+        started_at=instant(attempt.started_at or attempt.finished_at or now),
+        finished_at=instant(ended) if ended else "",
+        library_version=attempt.library_version or __version__,
+    )
+
+
+def instant(text: str) -> str:
+    """An instant as all are kept, so that texts compare as times do; one without a zone is of UTC."""
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def plain(value: object) -> object:
+    """A value as SQLite keeps it."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def day(text: str | None) -> date | None:
+    """A session as Python has it."""
+    return date.fromisoformat(text) if text else None
