@@ -28,12 +28,17 @@ class Done:
     """What became of a step."""
 
     step: Step
-    outcome: Literal["landed", "replaced", "already landed", "overtaken", "quarantined", "failed", "missing"]
+    outcome: Literal["landed", "replaced", "already landed", "overtaken", "quarantined", "failed", "missing", "stands in", "up to date"]
     rows: int = 0
     refused: int = 0
     transferred: int = 0
     seconds: float = 0.0
     reason: str = ""
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the session's rows are only those of a source behind the one that was to give them."""
+        return self.outcome == "stands in" or (bool(self.step.instead_of) and self.outcome in ("landed", "replaced", "already landed"))
 
 
 Ready = tuple[Step, Landed, int, float]

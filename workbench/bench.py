@@ -1,8 +1,6 @@
 """The workbench: settings, lake and one DuckDB session, handed to everything else."""
 
-import os
 import re
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from workbench.lake.store import Lake
 from workbench.lake.vacuum import expect_whole
 from workbench.query import status as reports
 from workbench.query.report import Report
-from workbench.tables import TABLES, find
+from workbench.tables import REFERENCE, TABLES, find
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -28,11 +26,11 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
+    from workbench.chain import Chain
     from workbench.plan import Plan
     from workbench.query.catalog import Catalog
     from workbench.query.rows import Rows
     from workbench.refresh import Refresh
-    from workbench.sources import Source
 
 
 class Workbench:
@@ -180,15 +178,38 @@ class Workbench:
         end: date | str | None = None,
         days: int | None = None,
         *,
+        last: int | None = None,
+        symbols: Sequence[str] | None = None,
+        universe: str | None = None,
         again: bool = False,
     ) -> "Plan":
-        """What `refresh` would do. Lists the source, fetches and changes nothing."""
-        from workbench import plan
+        """What `refresh` would do. Lists the sources, fetches and changes nothing."""
+        from workbench.chain import opened
 
-        first, last = as_date(start), as_date(end)
-        plan.check(datasets, first, last, days)
-        with opened(self.settings.with_source(source)) as origin:
-            return plan.plan(self.lake, origin, datasets, first, last, days, again=again)
+        with opened(self.settings.with_source(source)) as chain:
+            return self._plan(chain, datasets, start, end, days, last=last, symbols=symbols, universe=universe, again=again)[0]
+
+    def _plan(
+        self,
+        chain: "Chain",
+        datasets: Sequence[str] | None,
+        start: date | str | None,
+        end: date | str | None,
+        days: int | None,
+        *,
+        symbols: Sequence[str] | None,
+        universe: str | None,
+        **chosen: Any,
+    ) -> "tuple[Plan, tuple[str, ...], tuple[str, ...]]":
+        from workbench import plan
+        from workbench.universe import checked, resolve
+
+        some = checked(symbols or ())
+        every = resolve(self, universe or self.settings.universe) if chain.rows or universe else ()
+        if universe and not some:
+            some = every
+        made = plan.plan(self.lake, chain, expanded(datasets), as_date(start), as_date(end), days, symbols=some, universe=every, **chosen)
+        return made, some, every
 
     def refresh(
         self,
@@ -198,28 +219,34 @@ class Workbench:
         start: date | str | None = None,
         end: date | str | None = None,
         datasets: Sequence[str] | None = None,
+        reset: bool = False,
         *,
+        last: int | None = None,
+        universe: str | None = None,
         again: bool = False,
         maintain: bool | None = None,
         executor: "Executor | None" = None,
     ) -> "Refresh":
         """A refresh, planned and not run yet: iterate it for its steps, or call `.run()`.
 
-        `days` counts sessions; `start` and `end` are inclusive sessions; without any, the newest 30, and a folder whole. Flat files
-        land whole: `symbols` is for sources that serve symbol by symbol. `again` tries files that were refused before once more.
+        `days` counts sessions; `start` and `end` are inclusive sessions; without any, the newest 30, and a folder whole. The newest `last` are
+        looked at again besides. Flat files land whole: `symbols` (or a `universe`: a file, "top:500" or a list) is for sources that serve
+        symbol by symbol. `again` tries files that were refused before once more. `reset` empties the tables first.
         `.run()` ends with some upkeep of the lake, for as long as `[maintain]` in workbench.toml says; `maintain` overrules whether.
         """
         from workbench import plan
+        from workbench.chain import chain_of
         from workbench.lake.maintain import after_refresh
         from workbench.refresh import Refresh
 
-        first, last = as_date(start), as_date(end)
-        plan.check(datasets, first, last, days)
-        origin = source_of(self.settings.with_source(source))
-        steps = plan.plan(self.lake, origin, datasets, first, last, days, again=again)
-        if symbols:
-            steps.notes.append(f"Flat files land whole: all tickers are refreshed, not only {', '.join(symbols)}.")
-        run = Refresh(self.lake, origin, steps, executor, self.settings.scratch / "fetch")
+        plan.check(expanded(datasets), as_date(start), as_date(end), days, last)
+        chain = chain_of(self.settings.with_source(source))
+        try:
+            steps, some, every = self._plan(chain, datasets, start, end, days, last=last, symbols=symbols, universe=universe, again=again)
+        except BaseException:
+            chain.close()
+            raise
+        run = Refresh(self.lake, chain, steps, executor, self.settings.scratch / "fetch", some, every)
         if self.settings.maintain.after_refresh if maintain is None else maintain:
             run.upkeep = partial(after_refresh, self.lake, self.settings)
         return run
@@ -315,40 +342,6 @@ def open(data: str | Path | Settings | None = None, as_of: str | datetime | None
     return bench
 
 
-def source_of(settings: Settings) -> "Source":
-    """The configured source. Raises `NoSource` if there is none, and `UsageError` for one that cannot give flat files."""
-    kind, _, _ = settings.chosen_source.partition(":")
-    if kind == "polygon_s3":
-        from workbench.sources.polygon_s3 import PolygonS3
-
-        for name in ("polygon_s3_access_key", "polygon_s3_secret_key"):
-            if not getattr(settings, name):
-                raise settings.bad(name, f"polygon_s3 needs it: set {settings.declared()[name].metadata['variables'][0]}")
-        return PolygonS3(
-            settings.polygon_s3_endpoint, settings.polygon_s3_bucket, settings.polygon_s3_access_key, settings.polygon_s3_secret_key
-        )
-    if kind == "folder":
-        from workbench.sources.folder import Folder
-
-        return Folder(settings.folder, cache=settings.scratch / "folder-identities.json")
-    if kind == "sample":
-        from workbench.sources.sample import Sample
-
-        # Not under the root: planning must not make one.
-        return Sample(Path(tempfile.gettempdir()) / f"workbench-sample-{os.getuid()}")
-    raise UsageError(f"{kind} gives no flat files and is not supported yet; nothing was done. Use polygon_s3, folder:PATH or sample.")
-
-
-@contextmanager
-def opened(settings: Settings) -> Iterator["Source"]:
-    """The configured source, closed afterwards."""
-    source = source_of(settings)
-    try:
-        yield source
-    finally:
-        source.close()
-
-
 def past(lake: Lake, instant: datetime, reader: Reader) -> dict[str, Snapshot]:
     """Every table as it was committed at an instant, registered. Raises `BadRange` before the first commit, `LakeError` if it was vacuumed."""
     with exclusive(lake.root):
@@ -359,6 +352,14 @@ def past(lake: Lake, instant: datetime, reader: Reader) -> dict[str, Snapshot]:
     if all(shot.version < 0 for shot in shots.values()):
         raise BadRange(f"the lake in {lake.root} had no commit by {instant}; nothing was opened. Give a later instant.")
     return shots
+
+
+def expanded(datasets: Sequence[str] | None) -> list[str] | None:
+    """Names of tables, with "reference" standing for all reference data that sources give."""
+    if not datasets:
+        return None
+    every = [table.name for table in REFERENCE]
+    return [name for one in datasets for name in (every if one == "reference" else [one])]
 
 
 def as_date(value: date | str | None) -> date | None:

@@ -41,14 +41,17 @@ class Chain:
 
     def stop(self) -> None:
         """Have calls that wait give up soon."""
-        for leg in (*self.rows, *self.reference):
+        for leg in self.rows:
             leg.stop()
+        for source in self.reference:
+            source.stop()
 
     def close(self) -> None:
         """Give back connections and temporary files."""
-        for leg in filter(None, (self.files, *self.rows, *self.reference)):
+        closing = [leg.close for leg in (self.files, *self.rows) if leg] + [source.close for source in self.reference]
+        for close in closing:
             with suppress(OSError):
-                leg.close()
+                close()
 
 
 def chain_of(settings: Settings) -> Chain:

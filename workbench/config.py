@@ -216,11 +216,15 @@ class Settings:
             return self.source
         if self.polygon_s3_access_key and self.polygon_s3_secret_key:
             return "polygon_s3"
+        if self.polygon_api_key:
+            return "polygon_api"
+        if self.yahoo:
+            return "yahoo"
         half = " Only one of the two flat-file keys is set." * bool(self.polygon_s3_access_key or self.polygon_s3_secret_key)
         raise NoSource(
             f"no source of data is configured, so nothing was fetched.{half} Set POLYGON_S3_ACCESS_KEY and POLYGON_S3_SECRET_KEY "
-            "(in the environment or in .env), or name a folder of flat files with --source folder:PATH, or try "
-            "--source sample, which needs nothing."
+            "for flat files, or POLYGON_API_KEY for the REST API (in the environment or in .env); or allow Yahoo with WORKBENCH_YAHOO=true; or "
+            "name a folder of flat files with --source folder:PATH; or try --source sample, which needs nothing."
         )
 
     @property

@@ -68,6 +68,11 @@ class Plan(list[Step]):
         return [step for step in self if step.action == "ask"]
 
     @property
+    def settled(self) -> list[Step]:
+        """The steps that take no work: what was refused before, what cannot be had, and what stands in for it."""
+        return [step for step in self if step.action in ("refused", "missing", "stands in")]
+
+    @property
     def to_gather(self) -> list[Step]:
         """The tables of reference data that are brought up to date."""
         return [step for step in self if step.action == "gather"]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from workbench.batch import Done
     from workbench.plan import Step
     from workbench.query.report import Report
-    from workbench.refresh import Refresh, Summary
+    from workbench.refresh import Refresh
+    from workbench.summary import Summary
 
 STOPPED = 130
 SHOWN_PROBLEMS = 20
@@ -26,9 +27,12 @@ PIPE_WIDTH = 200
 
 def kept(run: "Refresh") -> int:
     """How many of a plan's files the lake holds now."""
-    landed = {name: run.lake[name].landings() for name in {step.table for step in run.plan.to_fetch}}
+    landed = {name: run.lake[name].landings() for name in {step.table for step in (*run.plan.to_fetch, *run.plan.to_ask)}}
     pairs = ((step.file, landed[step.table].get(step.key)) for step in run.plan.to_fetch)
-    return sum(bool(file and held and file.etag in (held.etag, *held.aliases)) for file, held in pairs)
+    answered = {(table, one.session) for table, held in landed.items() for one in held.values() if one.run == run.id}
+    return sum(bool(file and held and file.etag in (held.etag, *held.aliases)) for file, held in pairs) + sum(
+        (step.table, step.session) in answered for step in run.plan.to_ask
+    )
 
 
 @contextmanager
@@ -127,7 +131,7 @@ class Bar(Progress):
         super().__init__(run)
         self.rows = 0
         self.seen: set[str] = set()
-        self.of = len(run.plan.to_fetch)
+        self.of = len(run.plan.to_fetch) + len(run.plan.to_ask)
         self.bar = shown.Progress(
             shown.TextColumn("{task.description}"),
             shown.BarColumn(bar_width=30),
@@ -157,8 +161,10 @@ class Bar(Progress):
         self._show(step)
 
     def _show(self, step: "Step") -> None:
-        advance = 0 if step.key in self.seen else step.size
-        self.seen.add(step.key)
+        # A session that is asked for comes in as many answers as its tickers take.
+        mark = f"{step.table} {step.session}" if step.action == "ask" else step.key
+        advance = 0 if mark in self.seen or step.action == "ask" else step.size
+        self.seen.add(mark)
         files = f"{len(self.seen)}/{self.of}"
         self.bar.update(self.task, advance=advance, description=f"{step.table} {step.session}", files=files, rows=f"{self.rows:,}")
 

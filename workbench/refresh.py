@@ -1,27 +1,35 @@
-"""Refresh: plan → fetch → land → commit.
+"""Refresh: plan → fetch → land → commit → log.
 
-Running a plan downloads and lands files side by side; only the driver, here, commits, in batches.
+Running a plan downloads and lands files side by side; only the driver, here, commits, in batches. What flat files do not give is asked of the
+sources behind them (`workbench.asking`); what became of each step that committed nothing is kept in the journal.
 """
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from workbench import legs
+from workbench.asking import Asking, reason
 from workbench.batch import BATCH_SECONDS, Batch, Done, Made
+from workbench.chain import Chain
 from workbench.errors import BadKeys, LandingError, SourceError, UsageError
+from workbench.gathering import gather
 from workbench.lake.disk import sweep
+from workbench.lake.journal import Journal
 from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed
+from workbench.lake.locks import refreshing
 from workbench.lake.quarantine import Refusal
 from workbench.lake.routing import ranges
-from workbench.lake.store import Lake
+from workbench.lake.store import Lake, utc_now
+from workbench.log import Log, outcome
 from workbench.plan import Plan, Step
-from workbench.query.report import Report, sized
-from workbench.sources import Source
+from workbench.summary import Summary
 from workbench.tables import TABLES
 
 FETCHERS = 8
@@ -34,8 +42,20 @@ class Refresh:
     What is committed stays committed, wherever it stops. Running it again takes up what is left.
     """
 
-    def __init__(self, lake: Lake, source: Source, steps: Plan, executor: Executor | None = None, downloads: Path | None = None):
-        self.lake, self.source, self.plan, self.executor = lake, source, steps, executor
+    def __init__(
+        self,
+        lake: Lake,
+        chain: Chain,
+        steps: Plan,
+        executor: Executor | None = None,
+        downloads: Path | None = None,
+        symbols: Sequence[str] = (),
+        universe: Sequence[str] = (),
+    ):
+        self.lake, self.chain, self.plan, self.executor = lake, chain, steps, executor
+        self.symbols, self.universe = symbols, universe
+        self.id = uuid.uuid4().hex
+        self.journal = Journal(lake.root)
         self.downloads = downloads or lake.root / "tmp" / "fetch"
         self._landers = threading.BoundedSemaphore(LANDERS)
         self._asked_to_stop = threading.Event()
@@ -46,6 +66,9 @@ class Refresh:
         # Called at the end of a run that was not stopped, with what asks whether to stop; gives a line about it.
         self.upkeep: Callable[[Callable[[], bool]], str] | None = None
         self._bounds_lock = threading.Lock()
+        self._refused_keys = ""
+        self._lacking: list[Step] = []
+        self._unheard: dict[str, list[str]] = {}
 
     def __repr__(self) -> str:
         return f"<Refresh: {self.plan.report.title}; not run yet: iterate it, or call .run()>"
@@ -60,7 +83,7 @@ class Refresh:
                 done.append(one)
                 if seen:
                     seen(one)
-        summary = Summary(self.plan, done, time.monotonic() - began)
+        summary = Summary(self.plan, done, time.monotonic() - began, self._unheard)
         if self.upkeep and not self.stopped:
             summary.facts["maintenance"] = self.upkeep(self._asked_to_stop.is_set)
         return summary
@@ -68,22 +91,51 @@ class Refresh:
     def stop(self) -> None:
         """Have the run end soon, from any thread: what is landed is committed, downloads are given up. `stopped` tells if it left work."""
         self._asked_to_stop.set()
+        self.chain.stop()
 
     def __iter__(self) -> Iterator[Done]:
         return self._steps()
 
     def _steps(self) -> Generator[Done, None, None]:
-        for step in self.plan:
-            if step.action == "refused":
-                yield Done(step, "quarantined", reason=step.reason)
-            elif step.action == "missing":
-                yield Done(step, "missing", reason=step.reason)
-        todo = self.plan.to_fetch
-        if todo:
-            guard(self.lake, self.source.name)
-            self.lake.make()
+        plan, began = self.plan, time.monotonic()
+        work = [*plan.to_fetch, *plan.to_ask, *plan.to_gather]
+        if not work:
+            yield from map(outcome, plan.settled)
+            return
+        guard(self.lake, self.chain.name)
+        self.lake.make()
+        with refreshing(self.lake.root, {step.table for step in work}, "a refresh"):
             sweep(self.lake.root)
-            yield from self._run(todo)
+            tables = ", ".join(dict.fromkeys(step.table for step in work))
+            log = Log(self.journal, self.id, self.chain.name)
+            log.began(tables)
+            try:
+                for done in self._all():
+                    log.add(done)
+                    yield done
+            finally:
+                log.ended(tables, time.monotonic() - began, stopped=self.stopped)
+
+    def _all(self) -> Iterator[Done]:
+        yield from map(outcome, self.plan.settled)
+        if self.plan.to_fetch:
+            yield from self._run(self.plan.to_fetch)
+        if (asked := [*self.plan.to_ask, *self._lacking]) and not self.stopped:
+            asking = Asking(
+                self.lake, self.chain, self.downloads, self.id, self.symbols, self.universe, self._landed, self._asked_to_stop, self.journal
+            )
+            yield from asking(asked)
+            self._unheard = asking.unheard
+            self.stopped = self._asked_to_stop.is_set()
+        for step in self.plan.to_gather:
+            if self._asked_to_stop.is_set():
+                self.stopped = True
+                return
+            yield from gather(self.lake, self.chain, step, self.symbols)
+
+    def _landed(self, step: Step, job: Job) -> Landed | Refusal:
+        with self._landers:
+            return self._land(step, job)
 
     def _run(self, todo: list[Step]) -> Iterator[Done]:
         pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="refresh")
@@ -110,6 +162,7 @@ class Refresh:
                         del running[future]
                         if isinstance(made, Done):
                             batch.miss(made)
+                            self._fall_back(made)
                             yield made
                         elif batch.add(*made):
                             self.waits(made[0])
@@ -118,7 +171,8 @@ class Refresh:
             yield from batch.finish()
         finally:
             self._stopping.set()
-            self.source.close()
+            if self.chain.files and (self._asked_to_stop.is_set() or running):
+                self.chain.files.close()
             pool.shutdown(wait=True, cancel_futures=True)
             # Stopped in the middle (Ctrl-C, an error, a caller who had enough): what is landed is kept.
             for future in running:
@@ -126,6 +180,16 @@ class Refresh:
                     batch.add(*made)
             for _ in batch.finish():
                 pass
+
+    def _fall_back(self, done: Done) -> None:
+        """Have the sources behind flat files asked for a session whose file could not be had or trusted."""
+        step = done.step
+        if done.outcome in ("failed", "quarantined") and self.chain.rows and not step.held and not self._stopping.is_set():
+            table = TABLES[step.table]
+            here = [one for one in self.lake[step.table].landings().values() if one.session == step.session and one.held]
+            self._lacking += [
+                one for one in legs.ask(table, step, here, self.chain, self.symbols, self.universe, anew=False) if one.action == "ask"
+            ]
 
     def _make(self, step: Step) -> "Made":
         """Fetch and land one file, or only fetch it if its chunk lands together; a fault of the file or its transfer is this step's own."""
@@ -135,10 +199,24 @@ class Refresh:
         try:
             if self._stopping.is_set():
                 return Done(step, "failed", reason="stopped before it began")
-            fetched = self.source.fetch(step.file, self.downloads)
+            if self._refused_keys:
+                return Done(step, "failed", reason=self._refused_keys)
+            assert self.chain.files
+            fetched = self.chain.files.fetch(step.file, self.downloads)
             transferred = fetched.transferred
             bounds = self.lake[step.table].snapshot().bounds
-            job = Job(fetched.path, step.file, self.source.name, self.lake.root, bounds, step.held, step.action == "mend", fetched.lent)
+            job = Job(
+                fetched.path,
+                step.file,
+                self.chain.files.name,
+                self.lake.root,
+                bounds,
+                step.held,
+                mends=step.action == "mend",
+                lent=fetched.lent,
+                run=self.id,
+                began=utc_now(),
+            )
             if self._batch.together(step):
                 return step, job, transferred, time.monotonic() - began
             try:
@@ -146,14 +224,18 @@ class Refresh:
                     made = self._land(step, job)
             finally:
                 job.drop()
-        except BadKeys:
-            raise
+        except BadKeys as fault:
+            # No file can be had with these keys; what stands behind them can.
+            if not self.chain.rows:
+                raise
+            self._refused_keys = reason(fault)
+            return Done(step, "failed", seconds=time.monotonic() - began, reason=self._refused_keys)
         except KeyboardInterrupt:
             # Polars hears Ctrl-C in whatever thread it works (2.1), also where the main thread has a handler of its own.
             self.stop()
             return Done(step, "failed", reason="stopped before it was landed")
         except SourceError as fault:
-            return Done(step, "failed", transferred=transferred, seconds=time.monotonic() - began, reason=str(fault))
+            return Done(step, "failed", transferred=transferred, seconds=time.monotonic() - began, reason=reason(fault))
         if isinstance(made, Refusal):
             return Done(step, "quarantined", transferred=transferred, seconds=time.monotonic() - began, reason=made.reason)
         return step, made, transferred, time.monotonic() - began
@@ -200,51 +282,3 @@ def guard(lake: Lake, source: str) -> None:
             f"the lake in {lake.root} holds {what}; {which} was not mixed into it and nothing was fetched. Set WORKBENCH_DATA to another "
             f"folder, or remove this lake first: rm -r {lake.root / 'lake'} {lake.root / 'quarantine'}"
         )
-
-
-class Summary(Report):
-    """What a refresh did, by table; `done` holds every step. `exit_status` is the command line's."""
-
-    def __init__(self, steps: Plan, done: Sequence[Done], seconds: float):
-        self.plan, self.done, self.seconds = steps, list(done), seconds
-        rows = []
-        for table in dict.fromkeys(one.step.table for one in done):
-            its = [one for one in done if one.step.table == table]
-            counts = {name: sum(one.outcome == name for one in its) for name in ("landed", "replaced", "quarantined", "failed", "missing")}
-            sums = {"rows": sum(one.rows for one in its), "refused_rows": sum(one.refused for one in its)}
-            rows.append({"table": table, **counts, **sums})
-        self.transferred = sum(one.transferred for one in done)
-        landed = sum(one.outcome in ("landed", "replaced") for one in done)
-        what = (
-            f"{landed} file{'s' * (landed != 1)} landed, {sum(one.rows for one in done):,} rows"
-            if done
-            else "nothing to do: the lake is up to date"
-        )
-        title = f"refresh from {steps.source}: {what}, {sized(self.transferred)} transferred in {seconds:.1f} s"
-        super().__init__(
-            title,
-            rows,
-            source=steps.source,
-            seconds=round(seconds, 3),
-            transferred=self.transferred,
-            notes=steps.notes,
-            problems=self.problems,
-        )
-
-    @property
-    def problems(self) -> list[str]:
-        """A sentence for every session that is not in the lake as it should be, and every row that was refused."""
-        bad = [one for one in self.done if one.outcome in ("quarantined", "failed", "missing")]
-        partly = [one for one in self.done if one.outcome in ("landed", "replaced") and one.refused]
-        return [
-            *(f"{one.step.table} {one.step.session} {one.outcome}: {one.reason}" for one in bad),
-            *(f"{one.step.table} {one.step.session}: {one.refused} rows in quarantine: {one.reason}" for one in partly),
-        ]
-
-    @property
-    def exit_status(self) -> int:
-        """0 done; 1 nothing could be had; 3 something due is missing, failed or in quarantine."""
-        outcomes = {one.outcome for one in self.done}
-        if "failed" in outcomes and not outcomes & {"landed", "replaced", "already landed"}:
-            return 1
-        return 3 if outcomes & {"failed", "missing", "quarantined"} else 0

@@ -38,11 +38,15 @@ def selection(function: Command) -> Command:
     """The options that say what to refresh."""
     options = (
         click.argument("datasets", nargs=-1),
-        click.option("--source", help="polygon_s3, sample or folder:PATH. Default: WORKBENCH_SOURCE, or what there are keys for."),
+        click.option(
+            "--source", help="polygon_s3, polygon_api, yahoo, sample or folder:PATH. Default: WORKBENCH_SOURCE, or what there are keys for."
+        ),
         click.option("--symbols", metavar="A,B", help="Symbols, for sources that serve symbol by symbol; flat files land whole."),
+        click.option("--universe", metavar="U", help="Symbols as a file with one a line, or top:500 by turnover in the lake."),
         click.option("--days", type=int, metavar="N", help="The newest N sessions."),
         click.option("--start", metavar="DATE", help="First session, as 2026-01-31."),
         click.option("--end", metavar="DATE", help="Last session, included."),
+        click.option("--last", type=int, metavar="N", help="Look at the newest N sessions again, besides what else is asked for."),
         click.option("--again", is_flag=True, help="Try files once more that were refused before."),
     )
     for option in reversed(options):
@@ -71,9 +75,7 @@ def main() -> None:
 def plan(ctx: click.Context, /, json_: bool, symbols: str | None, **chosen: Any) -> None:
     """Show what `refresh` would do. Fetches and changes nothing."""
     with closing_bench(ctx) as bench:
-        steps = bench.plan(**asked(chosen))
-        if symbols:
-            steps.notes.append("Flat files land whole: --symbols changes nothing.")
+        steps = bench.plan(symbols=names(symbols), **asked(chosen))
         if json_:
             click.echo(steps.report.to_json())
         else:
@@ -98,7 +100,7 @@ def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None
         raise click.UsageError("--json and --jsonl were both given; give one of them")
     with closing_bench(ctx) as bench, stoppable():
         run = bench.refresh(symbols=names(symbols), maintain=False if no_maintain else None, **asked(chosen))
-        with closing(run.source):
+        with closing(run.chain):
             say = Lines(run) if jsonl else progress(run, quiet=json_)
             if not jsonl:
                 note(run.plan.notes, quiet=json_)
@@ -106,7 +108,7 @@ def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None
                 run.waits = say.waits
                 summary = run.run(say.step)
             if run.stopped:
-                say.stopped(kept(run), len(run.plan.to_fetch))
+                say.stopped(kept(run), len(run.plan.to_fetch) + len(run.plan.to_ask))
                 ctx.exit(STOPPED)
         wanted, datasets = names(symbols), asked(chosen)["datasets"]
         if wanted and bench.lake.exists:
@@ -227,12 +229,13 @@ def clipped(text: str) -> str:
 def sources(settings: "Settings") -> list[str]:
     """The sources that the settings name or have keys for."""
     s3 = settings.polygon_s3_access_key and settings.polygon_s3_secret_key
-    return list(dict.fromkeys(filter(None, [settings.source, "polygon_s3" if s3 else ""])))
+    api = "polygon_api" if settings.polygon_api_key else ""
+    return list(dict.fromkeys(filter(None, [settings.source, "polygon_s3" if s3 else "", api, "yahoo" if settings.yahoo else ""])))
 
 
 def verdict(settings: "Settings", source: str, *, used: bool) -> dict[str, Any]:
     """What a source's cheapest call says."""
-    from workbench.bench import opened
+    from workbench.chain import opened
 
     told = {"source": source, "in_use": used}
     try:
@@ -387,7 +390,7 @@ def demo(ctx: click.Context, no_notebook: bool) -> None:
         failures = 0
         for table, days in DEMO:
             run = bench.refresh(source="sample", datasets=[table], days=days)
-            with closing(run.source), progress(run, quiet=not sys.stdout.isatty()) as bar, stoppable(run.stop):
+            with closing(run.chain), progress(run, quiet=not sys.stdout.isatty()) as bar, stoppable(run.stop):
                 run.waits = bar.waits
                 summary = run.run(bar.step)
             if run.stopped:

@@ -42,7 +42,7 @@ ROUND_SHARE = 0.99
 class Job:
     """A fetched flat file to land: where its bytes are, and what the lake held of it when the plan was made.
 
-    A file that is `lent` is somebody else's, and stays.
+    A file that is `lent` is somebody else's, and stays. The rest stands in the landing record: see `Landing`.
     """
 
     path: Path
@@ -53,6 +53,11 @@ class Job:
     held: Landing | None = None
     mends: bool = False
     lent: bool = True
+    run: str = ""
+    began: str = ""
+    fallback_from: str = ""
+    asked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def drop(self) -> None:
         """Remove the fetched file, unless it is lent."""
@@ -135,7 +140,11 @@ def land(job: Job) -> Landed:
         files=tuple(file.path for file in files),
         library=__version__,
         landed_at=utc_now(),
-        notes=tuple(draft.notes),
+        notes=(*job.notes, *draft.notes),
+        run=job.run,
+        began=job.began,
+        fallback_from=job.fallback_from,
+        asked=job.asked,
     )
     return Landed(landing, tuple(files), job.seen, job.bounds, job.mends)
 

@@ -98,4 +98,7 @@ def record(job: Job, rows: int) -> Landing:
         files=(),
         library=__version__,
         landed_at=utc_now(),
+        notes=job.notes,
+        run=job.run,
+        began=job.began,
     )
