@@ -53,3 +53,4 @@ def far_end() -> Iterator[FarEnd]:
     """The vendor's REST API, Yahoo and FRED on loopback; see `farend` for what it serves and how it fails."""
     with FarEnd() as server:
         yield server
+    assert not server.broken, "the far end itself failed:\n" + "\n".join(server.broken)

@@ -17,15 +17,16 @@ from http.server import ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from typing import Any, Self
 
-from farend import reference
+from farend import indicators, reference
 from farend.faults import Fault
+from farend.fred import FredRelease, FredSeries
 from farend.market import Market
 from farend.plans import ADVANCED, BASIC, DEVELOPER, STARTER, Plan
 from farend.server import Asked, Handler
 from farend.shapes import Bar, Row
 from farend.times import NEW_YORK
 
-__all__ = ["ADVANCED", "BASIC", "DEVELOPER", "STARTER", "Asked", "Bar", "FarEnd", "Fault", "Plan"]
+__all__ = ["ADVANCED", "BASIC", "DEVELOPER", "STARTER", "Asked", "Bar", "FarEnd", "Fault", "FredRelease", "FredSeries", "Plan"]
 
 
 @dataclass
@@ -55,6 +56,7 @@ class FarEnd:
     faults: list[Fault] = field(default_factory=list)
     forever: list[Fault] = field(default_factory=list)
     requests: list[Asked] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
     yahoo_symbols: dict[str, str] = field(default_factory=dict)
     yahoo_missing: set[str] = field(default_factory=lambda: {"GONE", "OLDCO"})
     yahoo_intraday_forever: bool = False
@@ -67,6 +69,8 @@ class FarEnd:
         self.yahoo_info: dict[str, dict[str, Row]] = reference.yahoo_info() if self.made else {}
         self.yahoo_statements: dict[str, dict[str, dict[str, float]]] = reference.yahoo_statements() if self.made else {}
         self.yahoo_shares: dict[str, list[tuple[str, int]]] = {"ACME": [("2024-01-31", 1_000_000), ("2024-05-02", 1_010_000)]}
+        self.fred: dict[str, FredSeries] = indicators.series() if self.made else {}
+        self.fred_releases: dict[int, FredRelease] = indicators.releases()
         self.lock, self.stopping = Lock(), Event()
         self.called: deque[float] = deque()
 

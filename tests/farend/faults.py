@@ -67,6 +67,11 @@ def too_many(path: str = "", retry_after: str = "", body: str = "json") -> Fault
     return Fault(path, 429, bodies[body], {"Retry-After": retry_after} if retry_after else {})
 
 
+def yahoo_too_many(path: str = "/v8/") -> Fault:
+    """Yahoo's 429: text, and no word of when to come back."""
+    return Fault(path, 429, YAHOO_TOO_MANY, {"Content-Type": "text/html"})
+
+
 def html(status: int = 502, path: str = "") -> Fault:
     """What an edge says of a server that is gone."""
     return Fault(path, status, BAD_GATEWAY.replace("502", str(status)), {"Content-Type": "text/html"})

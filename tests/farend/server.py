@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 import time
+import traceback
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from hashlib import md5
@@ -116,6 +117,10 @@ class Handler(BaseHTTPRequestHandler):
             reply = fred.answer(call) if service == "fred" else routed(call, API if service == "api" else YAHOO)
         except Refused as refused:
             return Reply(refusal(refused.status, refused.text, request_id), refused.status)
+        except Exception:
+            # The far end itself is wrong: no fault that a test asked for.
+            self.far_end.broken.append(f"{self.path}\n{traceback.format_exc()}")
+            return Reply(self.far_end.broken[-1], 500, kind="text/plain")
         if service == "api" and isinstance(reply.body, dict):
             reply.body.setdefault("status", "OK")
             reply.body["request_id"] = request_id
