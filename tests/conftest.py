@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from farend import FarEnd
 from s3server import S3, StandIn, seaweed, weed
 
 from workbench.lake.maintain import after_refresh as AFTER_REFRESH  # noqa: N812
@@ -45,3 +46,11 @@ def stand_in() -> Iterator[StandIn]:
     far_end = StandIn()
     yield far_end
     far_end.close()
+
+
+@pytest.fixture
+def far_end() -> Iterator[FarEnd]:
+    """The vendor's REST API, Yahoo and FRED on loopback; see `farend` for what it serves and how it fails."""
+    with FarEnd() as server:
+        yield server
+    assert not server.broken, "the far end itself failed:\n" + "\n".join(server.broken)

@@ -1,0 +1,247 @@
+"""Yahoo's replies, by path alone: the hosts that they belong to do not matter."""
+
+import struct
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from farend.paging import Call
+from farend.shapes import Bar, Reply, Row
+from farend.times import NEW_YORK, SECOND_NS, at_ns, day_of, end_ns
+
+CRUMB = "far.End/Crumb"
+COOKIE = "A3=d=AQABBFarEnd&S=AQAAAfarEnd; Expires=Sat, 20 Nov 2027 00:00:00 GMT; Max-Age=31557600; Domain=.yahoo.com; Path=/; SameSite=None; Secure; HttpOnly"
+RANGES = {"1d": 1, "5d": 5, "1mo": 31, "3mo": 92, "6mo": 183, "1y": 366, "2y": 731, "5y": 1827, "10y": 3653, "ytd": 366, "max": 40_000}
+# How far back bars of a width go, in days.
+REACH = {"1m": 30, "2m": 60, "5m": 60, "15m": 60, "30m": 60, "90m": 60, "1h": 730, "60m": 730}
+WIDTHS = {"1m": 1, "2m": 2, "5m": 5, "15m": 15, "30m": 30, "60m": 60, "1h": 60, "90m": 90}
+
+
+def cookie(call: Call) -> Reply:
+    """fc.yahoo.com: a cookie with a 404."""
+    return Reply("<!DOCTYPE html><html><body>Not Found</body></html>", 404, {"Set-Cookie": COOKIE}, "text/html")
+
+
+def crumb(call: Call) -> Reply:
+    return Reply(CRUMB, kind="text/plain")
+
+
+def consent(call: Call) -> Reply:
+    return Reply('<form><input name="csrfToken" value="t"/><input name="sessionId" value="s"/></form>', kind="text/html")
+
+
+def unknown(symbol: str) -> Reply:
+    error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
+    return Reply({"chart": {"result": None, "error": error}}, 404)
+
+
+def bad_request(text: str) -> Reply:
+    return Reply({"chart": {"result": None, "error": {"code": "Bad Request", "description": text}}}, 422)
+
+
+def polygon_ticker(call: Call, symbol: str) -> str | None:
+    """The vendor's ticker of a Yahoo symbol: `BRK-B`, `BAC-PB`, `SPAC-UN`, `SPAC-WT`; None if nobody has it, or Yahoo dropped it."""
+    if symbol in call.far_end.yahoo_missing:
+        return None
+    if symbol in call.far_end.yahoo_symbols:
+        return call.far_end.yahoo_symbols[symbol]
+    root, dash, suffix = symbol.partition("-")
+    if not dash:
+        return symbol
+    if suffix == "UN":
+        return f"{root}.U"
+    if suffix == "WT":
+        return f"{root}.WS"
+    return f"{root}p{suffix[1:]}" if suffix.startswith("P") and len(suffix) < 3 else f"{root}.{suffix}"
+
+
+def chart(call: Call, symbol: str) -> Reply:
+    """Bars as Yahoo gives them: prices for all later splits, `adjclose` for dividends too, times of the session's opening."""
+    market, ticker = call.far_end.market, polygon_ticker(call, symbol)
+    width = call.asked("interval", "1d")
+    now = int(call.far_end.now().timestamp())
+    if call.asked("period1"):
+        start, end = int(float(call.asked("period1"))), int(float(call.asked("period2", str(now))))
+    else:
+        start, end = now - RANGES.get(call.asked("range", "1d"), 31) * 86_400, now
+    if width in REACH and start < now - REACH[width] * 86_400 and not call.far_end.yahoo_intraday_forever:
+        return bad_request(
+            f"{width} data not available for startTime={start} and endTime={end}. "
+            f"The requested range must be within the last {REACH[width]} days."
+        )
+    every = [(day, bar) for day in market.sessions() if day <= call.far_end.today and ticker and (bar := market.day(day).get(ticker))]
+    if not every or not ticker:
+        return unknown(symbol)
+    span = (start * SECOND_NS, end * SECOND_NS - 1)
+    adjust = adjuster(call, ticker, every)
+    rows = intraday(call, ticker, width, span) if width in WIDTHS else daily(every, width, span)
+    bars = [(at, day, bar, call.far_end.factor(ticker, day)) for at, day, bar in rows]
+    quote: dict[str, list[float | int | None]] = {
+        name: [None if bar.volume < 0 else single(getattr(bar, name) * factor) for _, _, bar, factor in bars]
+        for name in ("open", "high", "low", "close")
+    }
+    quote["volume"] = [None if bar.volume < 0 else round(bar.volume / factor) for _, _, bar, factor in bars]
+    result: Row = {"meta": meta(call, symbol, width, every), "indicators": {"quote": [quote] if bars else [{}]}}
+    if bars:
+        result["timestamp"] = [at for at, *_ in bars]
+    if width not in WIDTHS:
+        closes = [None if bar.volume < 0 else single(bar.close * factor * adjust(day)) for _, day, bar, factor in bars]
+        result["indicators"]["adjclose"] = [{"adjclose": closes}] if bars else [{}]
+    found = events(call, ticker, *span)
+    if found:
+        result["events"] = found
+    return Reply({"chart": {"result": [result], "error": None}})
+
+
+def daily(every: list[tuple[date, Bar]], width: str, span: tuple[int, int]) -> list[tuple[int, date, Bar]]:
+    """Sessions whose opening lies in the span, stamped with it."""
+    opened = [(at_ns(day, 9, 30) // SECOND_NS, day, bar) for day, bar in every if span[0] <= at_ns(day, 9, 30) <= span[1]]
+    return opened if width == "1d" else opened[:: {"5d": 5, "1wk": 5, "1mo": 21, "3mo": 63}.get(width, 1)]
+
+
+def intraday(call: Call, ticker: str, width: str, span: tuple[int, int]) -> list[tuple[int, date, Bar]]:
+    """Minutes of the regular session, or of the whole day with `includePrePost`; wider bars keep the first minute's prices."""
+    long_day = call.asked("includePrePost").lower() == "true"
+    found = []
+    for day in call.far_end.market.sessions("minutes"):
+        if end_ns(day) <= span[0] or at_ns(day) > span[1]:
+            continue
+        opens, closes = (at_ns(day), end_ns(day)) if long_day else (at_ns(day, 9, 30), at_ns(day, 16))
+        inside = (bar for bar in call.far_end.market.minutes_of(ticker, day) if opens <= bar.start_ns < closes)
+        found += [(bar.start_ns // SECOND_NS, day, bar) for bar in inside if span[0] <= bar.start_ns <= span[1]]
+    step = WIDTHS[width] * 60
+    return found if step == 60 else [row for row in found if row[0] % step == 0]
+
+
+def adjuster(call: Call, ticker: str, every: list[tuple[date, Bar]]) -> Callable[[date], float]:
+    """What dividends after a day take off its close: 1 - D / the close before, on the same basis, for each."""
+    cuts = []
+    for paid in call.far_end.rows["dividends"]:
+        if paid["ticker"] != ticker:
+            continue
+        ex = date.fromisoformat(paid["ex_dividend_date"])
+        before = [bar.close for day, bar in every if day < ex]
+        if before:
+            cuts.append((ex, 1 - paid["cash_amount"] / before[-1]))
+
+    def share(day: date) -> float:
+        product = 1.0
+        for ex, cut in cuts:
+            product *= cut if day < ex else 1.0
+        return product
+
+    return share
+
+
+def events(call: Call, ticker: str, start: int, end: int) -> Row:
+    """Dividends, on today's shares, and splits, in the span, keyed by their session's opening."""
+    wanted, found = call.asked("events"), {}
+    dividends: dict[str, Any] = {}
+    for paid in call.far_end.rows["dividends"]:
+        at = at_ns(date.fromisoformat(paid["ex_dividend_date"]), 9, 30)
+        if paid["ticker"] == ticker and start <= at <= end:
+            amount = paid["cash_amount"] * call.far_end.factor(ticker, day_of(at))
+            dividends[str(at // SECOND_NS)] = {"amount": round(amount, 6), "date": at // SECOND_NS}
+    splits: dict[str, Any] = {}
+    for split in call.far_end.true_splits(ticker):
+        at = at_ns(date.fromisoformat(split["execution_date"]), 9, 30)
+        if start <= at <= end:
+            new, old = float(split["split_to"]), float(split["split_from"])
+            ratio = f"{new:g}:{old:g}"
+            splits[str(at // SECOND_NS)] = {"date": at // SECOND_NS, "numerator": new, "denominator": old, "splitRatio": ratio}
+    if dividends and "div" in wanted:
+        found["dividends"] = dividends
+    if splits and "split" in wanted:
+        found["splits"] = splits
+    return found
+
+
+def meta(call: Call, symbol: str, width: str, every: list[tuple[date, Bar]]) -> Row:
+    first, (last, bar) = every[0][0], every[-1]
+    offset = int((datetime.combine(last, datetime.min.time(), NEW_YORK).utcoffset() or timedelta()).total_seconds())
+    zone = datetime.combine(last, datetime.min.time(), NEW_YORK).tzname()
+
+    def part(start: tuple[int, int], end: tuple[int, int]) -> Row:
+        at = {"start": at_ns(last, *start) // SECOND_NS, "end": at_ns(last, *end) // SECOND_NS}
+        return {"timezone": zone, **at, "gmtoffset": offset}
+
+    return {
+        "currency": "USD",
+        "symbol": symbol,
+        "exchangeName": "NYQ",
+        "fullExchangeName": "NYSE",
+        "instrumentType": "EQUITY",
+        "firstTradeDate": at_ns(first, 9, 30) // SECOND_NS,
+        "regularMarketTime": at_ns(last, 16) // SECOND_NS,
+        "hasPrePostMarketData": True,
+        "gmtoffset": offset,
+        "timezone": zone,
+        "exchangeTimezoneName": "America/New_York",
+        "regularMarketPrice": bar.close,
+        "fiftyTwoWeekHigh": bar.high,
+        "fiftyTwoWeekLow": bar.low,
+        "chartPreviousClose": bar.open,
+        "priceHint": 2,
+        "currentTradingPeriod": {"pre": part((4, 0), (9, 30)), "regular": part((9, 30), (16, 0)), "post": part((16, 0), (20, 0))},
+        "dataGranularity": width,
+        "range": call.asked("range"),
+        "validRanges": list(RANGES),
+    }
+
+
+def summary(call: Call, symbol: str) -> Reply:
+    """quoteSummary: the modules asked for, of what the far end knows."""
+    known = call.far_end.yahoo_info.get(symbol)
+    if known is None:
+        text = f"Quote not found for symbol: {symbol}"
+        return Reply({"quoteSummary": {"result": None, "error": {"code": "Not Found", "description": text}}}, 404)
+    modules = {name: {"maxAge": 1, **known.get(name, {})} for name in call.asked("modules").split(",") if name}
+    return Reply({"quoteSummary": {"result": [modules], "error": None}})
+
+
+def quote(call: Call) -> Reply:
+    symbols = [symbol for symbol in call.asked("symbols").split(",") if symbol in call.far_end.yahoo_info]
+    found = [{"symbol": symbol, **call.far_end.yahoo_info[symbol].get("quote", {})} for symbol in symbols]
+    return Reply({"quoteResponse": {"result": found, "error": None}})
+
+
+def statements(call: Call, symbol: str) -> Reply:
+    """fundamentals-timeseries: each type asked for, with its period ends; one that is unknown has only its `meta`.
+
+    Without types it is the count of shares.
+    """
+    known = call.far_end.yahoo_statements.get(symbol, {})
+    types = [name for text in call.every.get("type", ()) for name in text.split(",") if name]
+    start, end = int(float(call.asked("period1", "0"))), int(float(call.asked("period2", str(2**40))))
+    if not types:
+        shares = [(at, count) for at, count in call.far_end.yahoo_shares.get(symbol, ()) if start <= seconds(at) <= end]
+        found: Row = {"meta": {"symbol": [symbol], "type": ["shares_out"]}}
+        if shares:
+            found |= {"timestamp": [seconds(at) for at, _ in shares], "shares_out": [count for _, count in shares]}
+        return Reply({"timeseries": {"result": [found], "error": None}})
+    results = []
+    for name in types:
+        row: Row = {"meta": {"symbol": [symbol], "type": [name]}}
+        kind = "3M" if name.startswith("quarterly") else "TTM" if name.startswith("trailing") else "12M"
+        if points := {at: value for at, value in known.get(name, {}).items() if start <= seconds(at) <= end}:
+            row["timestamp"] = [seconds(at) for at in points]
+            row[name] = [
+                {"asOfDate": at, "periodType": kind, "currencyCode": "USD", "reportedValue": {"raw": value, "fmt": f"{value:,.0f}"}}
+                for at, value in points.items()
+            ]
+        results.append(row)
+    return Reply({"timeseries": {"result": results, "error": None}})
+
+
+def news(call: Call) -> Reply:
+    return Reply({"data": {"tickerStream": {"stream": []}}})
+
+
+def single(price: float) -> float:
+    """A price as Yahoo keeps it, in four bytes: 93.7 is 93.69999694824219."""
+    return float(struct.unpack("f", struct.pack("f", price))[0])
+
+
+def seconds(day: str) -> int:
+    """A period's end, as Yahoo stamps it: midnight UTC."""
+    return int(datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp())
