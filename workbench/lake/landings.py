@@ -185,7 +185,9 @@ def withdrawn(known: Mapping[str, Landing], retired: Iterable[Retired]) -> dict[
 
 
 def beside(one: Landing, known: Iterable[Landing]) -> list[Landing]:
-    """What of a landing's session and venue stands in the table under other keys."""
+    """What of a landing's session and venue stands in the table under other keys; nothing for tables that no flat file fills."""
+    if not locate(one.key):
+        return []
     return [
         other
         for other in known

@@ -77,11 +77,15 @@ class Settling:
         import polars as pl
 
         one, spec = self.one, self.table.table
+        seen = frozenset((other.key, other.version) for other in (*self.better, *self.weaker))
+        if not one.files:
+            # The bytes that are here already, under another name: no row moves.
+            return replace(one, beside=seen)
         mine = cold.scan([self.table.folder / file.path for file in one.files], (), spec)
-        if self.better and one.files:
+        if self.better:
             # Of a whole market's ticks only the tickers that came from elsewhere matter.
             held = self.rows(self.better, mine.select("ticker").unique().collect()["ticker"]).collect()
-            found.append(differences(mine, held, spec))
+            found.append(differences(held.lazy(), mine.filter(pl.col("ticker").is_in(held["ticker"].unique().implode())).collect(), spec))
             left = lacking(mine, held, spec).collect()
             if len(left) < one.landing.rows:
                 one = self.narrowed(left)
@@ -95,7 +99,6 @@ class Settling:
             stays = stays.filter((pl.col("source") != one.landing.source) | ~pl.col("ticker").is_in(list(one.landing.asked)))
             kept = [self.staying(str(source[0]), rows) for source, rows in stays.group_by("source", maintain_order=True)]
         displaced = tuple(Retired(o.key, o.version, o.session, venue_of(o), o.held, "superseded") for o in self.weaker)
-        seen = frozenset((other.key, other.version) for other in (*self.better, *self.weaker))
         return replace(one, beside=seen, displaced=displaced, kept=tuple(kept))
 
     def rows(self, landings: Sequence[Landing], tickers: "pl.Series | None" = None) -> "pl.LazyFrame":
@@ -167,7 +170,7 @@ def lacking(rows: "pl.LazyFrame", others: "pl.LazyFrame | pl.DataFrame", table: 
 
 
 def differences(rows: "pl.LazyFrame", others: "pl.DataFrame", table: Table) -> "pl.DataFrame":
-    """Where two sources have another number for the same key: a row for each such column."""
+    """Where two sources have another number for the same key: a row for each such column. `rows` are those that the table follows."""
     import polars as pl
 
     names = [c.name for c in table.vendor if c.name in COMPARED]
@@ -206,19 +209,26 @@ def record(lake: Lake, table: Table, found: "Iterable[pl.DataFrame]") -> None:
     if not found:
         return
     home = lake[DISAGREEMENTS.name]
-    rows = pl.concat(found).sort("date", "ticker", "time_ns", "column")
-    told = hashlib.sha256(rows.write_csv().encode()).hexdigest()
-    key, days = f"{DISAGREEMENTS.name}:{table.name}:{told[:16]}", rows["date"]
-    if key in home.landings():
-        return
     home.create()
-    at = utc_now()
-    rows = rows.with_columns(pl.lit(at).str.to_datetime("%+", time_unit="us", time_zone="UTC").alias("found_at")).select(
-        [c.name for c in DISAGREEMENTS.columns]
-    )
-    first = days.min()
-    landing = Landing(
-        key=key,
+    rows = pl.concat(found).sort("date", "ticker", "time_ns", "column")
+    landed = []
+    with disk(lake.root, f"{table.name} was not landed"):
+        for _, part in rows.group_by(pl.col("date").dt.strftime("%Y-%m"), maintain_order=True):
+            landing = noted(table, part)
+            if landing.key not in home.landings():
+                at = pl.lit(landing.landed_at).str.to_datetime("%+", time_unit="us", time_zone="UTC").alias("found_at")
+                files = written(home, part.with_columns(at).select([c.name for c in DISAGREEMENTS.columns]), landing, None)
+                landed.append(Landed(replace(landing, files=tuple(file.path for file in files)), files, 0))
+    if landed:
+        home.commit(landed)
+
+
+def noted(table: Table, rows: "pl.DataFrame") -> Landing:
+    """The record of a month's differences, named by what they are."""
+    told = hashlib.sha256(rows.write_csv().encode()).hexdigest()
+    first = rows["date"].min()
+    return Landing(
+        key=f"{DISAGREEMENTS.name}:{table.name}:{told[:16]}",
         etag=told,
         size=0,
         sha256=told,
@@ -232,11 +242,8 @@ def record(lake: Lake, table: Table, found: "Iterable[pl.DataFrame]") -> None:
         reasons={},
         files=(),
         library=__version__,
-        landed_at=at,
+        landed_at=utc_now(),
     )
-    with disk(lake.root, f"{table.name} was not landed"):
-        files = written(home, rows, landing, None)
-    home.commit([Landed(replace(landing, files=tuple(file.path for file in files)), files, 0)])
 
 
 def written(table: LakeTable, rows: "pl.DataFrame", landing: Landing, bounds: Sequence[str] | None) -> tuple[NewFile, ...]:
