@@ -165,7 +165,7 @@ class Workbench:
 
         Raises `UnknownName` for a table that is not declared.
         """
-        wanted = [find(name).name for name in tables] if tables else list(TABLES)
+        wanted = [find(name).name for name in tables or (name for name, one in TABLES.items() if one.kind != "reference")]
         return reports.tickers(self.sql, [name for name in wanted if self.snapshots()[name].files], list(dict.fromkeys(symbols)))
 
     # ------------------------------------------------------------------ fill

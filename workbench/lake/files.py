@@ -1,8 +1,10 @@
 """One live file against the log, its footer and, if it is to be read, its rows."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
 from workbench.errors import LakeError
@@ -39,6 +41,8 @@ class Checked:
 
 def where_to(table: Table, file: LiveFile) -> str:
     """What lands a file's rows anew: it is removed, and the sessions of its chunk are fetched again."""
+    if table.kind == "reference":
+        return f"bring it back from a backup, or remove lake/main/{table.name}: `workbench refresh {table.name}` gathers what the sources still tell"
     first, last = (file.first, file.last) if file.bucket is None or table.routed else span_of(file.chunk)
     return (
         f"remove lake/main/{table.name}/{file.path} and `workbench refresh {table.name} --start {first} --end {last}`: "
@@ -58,11 +62,11 @@ def check(table: LakeTable, file: LiveFile, life: Life | None, bounds: tuple[str
         size = path.stat().st_size
     except FileNotFoundError:
         remedy = f"`workbench refresh {spec.name} --start {file.first} --end {file.last}` lands it anew"
-        fault(
-            "missing",
-            "it is gone from the disk",
-            remedy if file.bucket is None or spec.routed else where_to(spec, file).split(" and ", 1)[1],
-        )
+        if spec.kind == "reference":
+            remedy = where_to(spec, file)
+        elif file.bucket is not None and not spec.routed:
+            remedy = where_to(spec, file).split(" and ", 1)[1]
+        fault("missing", "it is gone from the disk", remedy)
         return done
     if size != file.size:
         fault("size", f"it has {size:,} bytes, and the log says {file.size:,}")
@@ -80,6 +84,12 @@ def check(table: LakeTable, file: LiveFile, life: Life | None, bounds: tuple[str
     said, kept = footer.stats(spec), told(life)
     if kept is not None and (odd := differences(kept, said)):
         fault("statistics", f"the log says other things than its footer: {odd}")
+    if spec.kind == "reference":
+        if not file.path.startswith(f"chunk={file.chunk}/bucket={NO_BUCKET}/"):
+            fault("partition", f"the log has it in chunk={file.chunk}")
+        if deep:
+            check_facts(spec, path, done, fault)
+        return done
     done.findings += places(spec, file, said, bounds)
     if not deep:
         return done
@@ -98,6 +108,20 @@ def check(table: LakeTable, file: LiveFile, life: Life | None, bounds: tuple[str
     if held.misdated:
         fault("timestamp", f"in {held.misdated:,} rows timestamp is not that of {spec.time}")
     return done
+
+
+def check_facts(spec: Table, path: Path, done: Checked, fault: Callable[[str, str], None]) -> None:
+    """Read a whole file of reference data: its pages, and that no two rows have one key."""
+    import polars as pl
+
+    try:
+        rows = pl.read_parquet(path, glob=False, hive_partitioning=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as unreadable:
+        fault("pages", f"it cannot be read: {str(unreadable).splitlines()[0] if str(unreadable) else 'its pages are damaged'}")
+        return
+    done.rows = len(rows)
+    if repeated := len(rows) - rows.select(spec.key).n_unique():
+        fault("keys", f"{repeated:,} rows have the key of another ({', '.join(spec.key)})")
 
 
 def places(spec: Table, file: LiveFile, said: dict[str, Any], bounds: tuple[str, ...] | None) -> list[Finding]:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from workbench.lake.types import FROM_ARROW
+from workbench.lake.types import from_arrow
 from workbench.tables import Table
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ class Footer:
 
         with pq.ParquetFile(path) as file:
             meta, schema = file.metadata, file.schema_arrow
-        types = tuple((f.name, FROM_ARROW.get(str(f.type), str(f.type))) for f in schema)
+        types = tuple((f.name, from_arrow(str(f.type))) for f in schema)
         spans = {name: Span() for name in schema.names}
         for group in map(meta.row_group, range(meta.num_row_groups)):
             for i, span in enumerate(spans.values()):
@@ -50,7 +50,9 @@ class Footer:
         return cls(meta.num_rows, types, spans, filled)
 
     def stats(self, table: Table) -> dict[str, Any]:
-        """Statistics as the Delta log keeps them, of the columns that queries prune by."""
+        """Statistics as the Delta log keeps them, of the columns that queries prune by; reference data is not pruned."""
+        if table.kind == "reference":
+            return {"numRecords": self.rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
         names = dict.fromkeys(("ticker", "date", "timestamp", table.time))
         known = {name: span for name in names if (span := self.spans[name]).known and span.low is not None}
         return {

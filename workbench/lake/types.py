@@ -6,6 +6,7 @@ from workbench.tables import Column
 
 if TYPE_CHECKING:
     import polars as pl
+    from deltalake.schema import ArrayType, PrimitiveType
 
 DELTA = {
     "VARCHAR": "string",
@@ -34,6 +35,21 @@ FROM_ARROW = {
 }
 
 
+def delta_type(column: Column) -> "PrimitiveType | ArrayType":
+    """A column's type as Delta has it."""
+    from deltalake.schema import ArrayType, PrimitiveType
+
+    each = PrimitiveType(DELTA[column.type.removesuffix("[]")])
+    return ArrayType(each, contains_null=True) if column.type.endswith("[]") else each
+
+
+def from_arrow(told: str) -> str:
+    """A column's type as we declare it, from what Arrow calls it; what we declare nowhere stays as it is."""
+    if told.startswith(("list<", "large_list<")):
+        return f"{FROM_ARROW.get(told[told.index(':') + 1 : -1].strip(), told)}[]"
+    return FROM_ARROW.get(told, told)
+
+
 def polars_type(column: Column) -> "pl.DataType":
     """A column's type as Polars has it."""
     import polars as pl
@@ -48,5 +64,6 @@ def polars_type(column: Column) -> "pl.DataType":
         "BOOLEAN": pl.Boolean(),
         "DATE": pl.Date(),
         "TIMESTAMPTZ": pl.Datetime("us", "UTC"),
+        "VARCHAR[]": pl.List(pl.String()),
     }
     return types[column.type]

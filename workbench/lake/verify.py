@@ -265,6 +265,12 @@ def session_findings(
 ) -> Iterator[Finding]:
     """Rows of each session, and venue, against the landing records; where no rows were read, of each session or chunk that files tell."""
     spec = table.table
+    if spec.kind == "reference":
+        told, there = sum(one.held for one in landings.values()), sum(file.rows for file in shot.files)
+        if told != there:
+            what = f"{there:,} rows are there, and the landing records tell of {told:,}"
+            yield Finding(spec.name, "rows", "fault", spec.name, what, where_to(spec, shot.files[0]) if shot.files else restore(table))
+        return
     if not spec.feeds:
         return  # filled from other tables, which keep the records
     landed: Counter[tuple[object, ...]] = Counter()

@@ -69,9 +69,13 @@ def export(
 
 
 def chosen_rows(table: Table, start: date | None, end: date | None, symbols: Sequence[str]) -> str:
-    """The query for a table's rows of these sessions, both ends included, and tickers. Raises `BadRange`."""
+    """The query for a table's rows of these sessions, both ends included, and tickers. Raises `BadRange`, or `UsageError` for a table without them."""
     if start and end and end < start:
         raise BadRange(f"the range ends ({end}) before it starts ({start}); nothing was done. Turn the two dates round.")
+    names = {column.name for column in table.columns}
+    for asked, column, what in ((start or end, "date", "sessions"), (symbols, "ticker", "tickers")):
+        if asked and column not in names:
+            raise UsageError(f"{table.name} has no {what} to choose by; nothing was exported. Export it whole.")
     tests = [f"date >= DATE '{start}'"] * bool(start) + [f"date <= DATE '{end}'"] * bool(end)
     if symbols:
         tests.append(f"ticker IN ({', '.join(map(literal, symbols))})")

@@ -26,7 +26,9 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
         if not shot.files and not refused:
             continue
         landings = lake[name].landings(shot.version)
-        days = {one.session for one in landings.values() if one.held} or {day for file in shot.files for day in (file.first, file.last)}
+        days = {one.session for one in landings.values() if one.held} | {day for file in shot.files for day in (file.first, file.last)}
+        # Facts by key: the day on which they were gathered is no session.
+        days = set() if table.kind == "reference" else days
         last = max(days, default=None)
         behind = sessions.between(table, last, due)[1:] if last and table.feeds else []
         rows.append(
@@ -58,6 +60,10 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
     Sessions are the calendar's, and any other date that landed.
     """
     table = find(name)
+    if table.kind == "reference":
+        raise UsageError(
+            f"{name} holds facts by key and has no sessions; nothing was done. `workbench status` tells when it was refreshed."
+        )
     if not table.feeds:
         raise UsageError(f"{name} is filled from other tables and has no sessions of its own; nothing was done. Ask for their coverage.")
     landings = lake[name].landings(snapshot.version)
@@ -96,9 +102,11 @@ def tickers(ask: Callable[..., Any], tables: Sequence[str], symbols: Sequence[st
     """Rows, first and last session of each ticker in each table that holds some."""
     rows = []
     for table in tables:
-        query = (
-            f"SELECT ticker, count(*), min(date), max(date) FROM {quote(table)} WHERE ticker IN (SELECT unnest($symbols)) GROUP BY ticker"
-        )
+        names = {column.name for column in find(table).columns}
+        if "ticker" not in names:
+            continue
+        span = "min(date), max(date)" if "date" in names else "NULL, NULL"
+        query = f"SELECT ticker, count(*), {span} FROM {quote(table)} WHERE ticker IN (SELECT unnest($symbols)) GROUP BY ticker"
         found = {ticker: held for ticker, *held in ask(query, symbols=list(symbols)).fetchall()}
         rows += [dict(zip(("ticker", "table", "rows", "first", "last"), (s, table, *found[s]), strict=True)) for s in symbols if s in found]
     absent = [symbol for symbol in symbols if symbol not in {row["ticker"] for row in rows}]
