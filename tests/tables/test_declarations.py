@@ -7,7 +7,7 @@ import exchange_calendars
 import pytest
 
 from workbench.errors import UnknownName
-from workbench.tables import ARCHIVE, FED, TABLES, Column, Table, find, locate
+from workbench.tables import ARCHIVE, FED, REFERENCE, TABLES, Column, Table, find, locate
 
 FUTURES_BAR = "ticker,exchange,session_end_date,window_start,open,high,low,close,volume,dollar_volume,transactions"
 BAR = "ticker,volume,open,close,high,low,window_start,transactions"
@@ -62,7 +62,7 @@ def names(table: Table) -> list[str]:
 
 def test_every_flat_file_dataset_is_declared() -> None:
     assert {table.name for table in FED} == set(HEADERS)
-    assert set(TABLES) == {*HEADERS, "ohlcv_archive"}
+    assert set(TABLES) == {*HEADERS, "ohlcv_archive", *(table.name for table in REFERENCE)}
 
 
 @every_column
@@ -79,14 +79,14 @@ def test_a_number_has_a_unit(table: Table, column: Column) -> None:
 
 @every_column
 def test_volumes_and_sizes_take_fractions_and_are_not_negative(table: Table, column: Column) -> None:
-    if column.name.endswith(("size", "volume")) and column.name != "dollar_volume":
+    if column.name.endswith(("size", "volume")) and column.name != "dollar_volume" and column.type != "BOOLEAN":
         assert (column.type, column.low) == ("DOUBLE", 0)
 
 
 @every_column
 def test_prices_have_a_lower_bound_only_where_they_cannot_be_negative(table: Table, column: Column) -> None:
     if column.name in ("open", "high", "low", "close", "price", "value", "ask_price", "bid_price", "settlement_price", "dollar_volume"):
-        assert column.low == (None if table.asset in ("futures", "indices", "archive") else 0)
+        assert column.low == (None if table.asset in ("futures", "indices", "archive", "reference") else 0)
         assert column.high is None
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from workbench.tables import TABLES, Column, Table
+from workbench.tables import REFERENCE, TABLES, Column, Table
 from workbench.tables.errata import ERRATA
 from workbench.tables.spec import DATE, IS_TEST, SOURCE, TIMESTAMP
 from workbench.tables.test_tickers import TEST_TICKERS
@@ -38,6 +38,16 @@ value outside its range is set apart. A file whose header is not known, or whose
 quarantine whole. Keys are checked within a file.
 
 Every table ends with these columns:
+"""
+
+
+FACTS = """\
+
+## Reference data
+
+One row per fact, by key, as reference sources tell it: the REST API, a folder's `reference/*.json`, Yahoo, FRED, and what the workbench derives. A
+refresh adds and corrects rows and takes none away. A row that lacks what is required, has a value outside its range or the key of another goes
+to quarantine with its reason. A source that knows better replaces another's rows of the same event.
 """
 
 
@@ -93,6 +103,9 @@ def facts(table: Table) -> Iterator[str]:
     state = "confirmed" if table.confirmed else "**not confirmed**"
     key = ", ".join(f"`{name}`" for name in table.key) or "none: identical rows may occur and are kept"
     rollup = (("summed up in", f"`{table.rollup}`"),) if table.rollup else ()
+    if table.kind == "reference":
+        yield from rows(("", ""), (("from", table.source), ("key", key)))
+        return
     if not table.feeds:
         yield from rows(("", ""), (("from", table.source), ("key", key), ("time", f"`{table.time}`")))
         return
@@ -115,7 +128,7 @@ def section(table: Table) -> Iterator[str]:
     yield from ("", f"### {table.name}", "", table.doc, "")
     yield from facts(table)
     yield ""
-    yield from columns(c for c in table.columns if c not in BASE)
+    yield from columns(c for c in table.columns if c not in BASE or table.kind == "reference")
 
 
 def faults() -> Iterator[str]:
@@ -145,8 +158,9 @@ def symbols() -> Iterator[str]:
 
 def render() -> str:
     """The whole dictionary."""
-    asset_sections = (line for table in TABLES.values() for line in section(table))
-    lines = (INTRO, PROMISES, *columns(BASE), *asset_sections, *faults(), *symbols())
+    fed = (line for table in TABLES.values() if table.kind != "reference" for line in section(table))
+    told = (line for table in REFERENCE for line in section(table))
+    lines = (INTRO, PROMISES, *columns(BASE), *fed, FACTS, *told, *faults(), *symbols())
     return "\n".join(lines) + "\n"
 
 

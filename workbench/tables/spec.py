@@ -14,7 +14,7 @@ from workbench.errors import UnknownName
 
 NEW_YORK = "America/New_York"
 
-Type = Literal["VARCHAR", "DOUBLE", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "BOOLEAN", "DATE", "TIMESTAMPTZ"]
+Type = Literal["VARCHAR", "DOUBLE", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "BOOLEAN", "DATE", "TIMESTAMPTZ", "VARCHAR[]"]
 Period = Literal["year", "quarter", "month", "day"]
 
 
@@ -73,13 +73,14 @@ VENUE = Column("venue", "VARCHAR", "The futures exchange whose feed the row came
 
 @dataclass(frozen=True)
 class Table:
-    """A table that flat files fill, one row per vendor record.
+    """A table that flat files fill, one row per vendor record, or one of reference data.
 
     `key` is unique within a file; a table without one may hold identical rows. `time` names the column of nanoseconds since
     1970 UTC that gives `timestamp`. `zone` is where a session's date is told. `stray` widens the session that a file's stamps
     may fall on, in days before and after. `same_day` names a column that repeats the session's date in every row. `headers`
     are the header lines that a file may have; the first names every column, a column that a short one lacks is NULL. A table
-    without `feeds` is filled from other tables, not from files.
+    without `feeds` is filled from other tables, or from reference sources, not from files.
+    Reference tables have no sessions, no time column and no base columns: their rows are facts, by key, of which the newest version is held.
     `chunks` are the periods that cold files hold, finest first, and `ranges` the ticker ranges that each is cut into. `rollup` names the
     table whose rows sum this one's up; none does where it is empty.
     `confirmed` is False where no real file's header was seen, and `source` says where the header is known from. `calendar` is
@@ -89,7 +90,7 @@ class Table:
     name: str
     doc: str
     asset: str
-    kind: Literal["bars", "ticks"]
+    kind: Literal["bars", "ticks", "reference"]
     feeds: tuple[Feed, ...]
     vendor: tuple[Column, ...]
     key: tuple[str, ...]
@@ -114,7 +115,9 @@ class Table:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """Every column that a reader sees, in order: the vendor's, then the base columns."""
+        """Every column that a reader sees, in order: the vendor's, then, but for reference data, the base columns."""
+        if self.kind == "reference":
+            return self.vendor
         size_unit = (SIZE_UNIT,) if self.size_unit else ()
         venue = (VENUE,) if any(feed.venue for feed in self.feeds) else ()
         return (*self.vendor, DATE, TIMESTAMP, SOURCE, IS_TEST, *size_unit, *venue)
