@@ -21,6 +21,7 @@ from workbench.lake.readers import Reader
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query import narrow, views
+from workbench.query.documented import Documented
 from workbench.query.views import few, literal, located, view
 from workbench.tables import TABLES, quote
 
@@ -59,6 +60,7 @@ class Catalog:
         # Whether the user may have made functions that are called as DuckDB's own.
         self._functions = False
         self._declaring.execute(f"CREATE SCHEMA {narrow.SCHEMA}")
+        self.documented = Documented(self._con.cursor())
         self.follow()
 
     def snapshot(self, name: str) -> Snapshot:
@@ -103,6 +105,7 @@ class Catalog:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """The cursor of this thread, kept: its `SET`s, temporary tables and registered frames survive from call to call."""
         self._functions = True
+        self.documented.prepare()
         return self._own()
 
     def _own(self) -> duckdb.DuckDBPyConnection:
@@ -123,6 +126,7 @@ class Catalog:
         Of the lake's tables it reads only the files that its conditions leave, where `narrow` understands them.
         """
         self.follow()
+        self.documented.prepare(query)
         cursor, params = self._idle(), dict(values) if values else None
         if narrowed := self._narrowed(cursor, query, values):
             try:
@@ -138,6 +142,7 @@ class Catalog:
     def narrowed(self, query: str, **values: object) -> str | None:
         """The text that `sql` runs in place of a query, with the files that its conditions leave; None if that is the query itself."""
         self.follow()
+        self.documented.prepare(query)
         return self._narrowed(self._idle(), query, values)
 
     def _narrowed(self, cursor: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object]) -> str | None:

@@ -17,7 +17,8 @@ from workbench.query.trees import BARE, STEADY, Node, nodes
 from workbench.tables import TABLES, quote
 
 SCHEMA = "workbench_log"
-NAMED = re.compile(rf"\b({'|'.join(TABLES)})\b", re.IGNORECASE)
+# Tables of reference data have few files and no statistics of them.
+NAMED = re.compile(rf"\b({'|'.join(name for name, table in TABLES.items() if table.kind != 'reference')})\b", re.IGNORECASE)
 EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=SELECT|FROM|WITH|\()", re.IGNORECASE)
 # What the parser makes of brackets, ANY and INTERVAL; nobody calls a function of their own so.
 PARSED = {"list_value", "row", "unnest", "trunc", *(name for name in STEADY if name.startswith("to_"))}

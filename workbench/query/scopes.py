@@ -209,7 +209,8 @@ class Reading:
             body = hidden[name]
             return listing(alias, as_list({**body, "alias": alias, **own_columns(ref)}) if body else None)
         foreign = ref.get("catalog_name") or len(path) > 2 or (len(path) == 2 and path[0].lower() not in ("main", ""))
-        if name not in TABLES or foreign or ref.get("column_name_alias") or ref.get("at_clause"):
+        narrowed = name in TABLES and TABLES[name].kind != "reference"
+        if not narrowed or foreign or ref.get("column_name_alias") or ref.get("at_clause"):
             return listing(alias, None)
         leaf = Leaf(ref, TABLES[name], alias)
         return Part(Sight([leaf], aliases=[alias]), [leaf])
