@@ -9,20 +9,20 @@ import json
 import logging
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from workbench.errors import BadSetting, BrokenAnswer, RateLimited, SourceError, Unreachable
+from workbench.errors import BadSetting, BrokenAnswer, RateLimited, SourceError, Unreachable, WorkbenchError
 
 T = TypeVar("T")
 
 DOMAIN = "yahoo.com"
-_quiet = threading.Lock()
-_loud: list[tuple[bool, bool]] = []
+_quiet, _before = threading.Lock(), ExitStack()
 _talkers = 0
 
 
@@ -58,6 +58,13 @@ class Web:
     _heard: threading.local = field(default_factory=threading.local)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        base = urlsplit(self.url)
+        if self.url and (base.scheme not in ("http", "https") or not base.hostname or base.query):
+            raise BadSetting(
+                f"{self.url!r} cannot stand in Yahoo's place; nothing was asked; write WORKBENCH_YAHOO_URL like https://mirror.example"
+            )
+
     @property
     def where(self) -> str:
         """Who is asked, as errors say it."""
@@ -76,7 +83,7 @@ class Web:
             try:
                 with quiet():
                     return question(*self._connected())
-            except SourceError:
+            except WorkbenchError:
                 raise
             except Exception as exc:
                 error = self.told(exc, subject)
@@ -188,14 +195,12 @@ def browser() -> Any:
 
 
 def mirrored(url: str) -> Any:
-    """A session that asks `url` for everything of Yahoo's, and nobody for anything else. Raises `BadSetting`."""
+    """A session that asks `url` for everything of Yahoo's, and nobody for anything else."""
     import requests
     from requests.adapters import HTTPAdapter
     from requests.utils import get_environ_proxies
 
     base = url.rstrip("/")
-    if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).hostname:
-        raise BadSetting(f"{url!r} cannot stand in Yahoo's place; nothing was asked; write WORKBENCH_YAHOO_URL like https://mirror.example")
 
     class Mirror(HTTPAdapter):
         def send(self, request: Any, *args: Any, **more: Any) -> Any:
@@ -228,20 +233,32 @@ def home() -> "tempfile.TemporaryDirectory[str]":
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """While anybody asks: yfinance raises what goes wrong, and its log goes nowhere."""
+    """While anybody asks: yfinance raises what goes wrong, its log goes nowhere, and neither does what pandas says of its code."""
     global _talkers
-    import yfinance
-
-    log = logging.getLogger("yfinance")
     with _quiet:
+        if not _talkers:
+            _before.enter_context(silenced())
         _talkers += 1
-        if _talkers == 1:
-            _loud.append((yfinance.config.debug.hide_exceptions, log.disabled))
-            yfinance.config.debug.hide_exceptions, log.disabled = False, True
     try:
         yield
     finally:
         with _quiet:
             _talkers -= 1
             if not _talkers:
-                yfinance.config.debug.hide_exceptions, log.disabled = _loud.pop()
+                _before.close()
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Settings of the whole process, as they were before afterwards."""
+    import yfinance
+
+    log, debug = logging.getLogger("yfinance"), yfinance.config.debug
+    hidden, disabled = debug.hide_exceptions, log.disabled
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="yfinance")
+        debug.hide_exceptions, log.disabled = False, True
+        try:
+            yield
+        finally:
+            debug.hide_exceptions, log.disabled = hidden, disabled
