@@ -28,6 +28,7 @@ class Log:
     waiting: list[Attempt] = field(default_factory=list)
     rows: int = 0
     bad: int = 0
+    trouble: str = ""
 
     def began(self, tables: str) -> None:
         """Note that the run has begun."""
@@ -56,8 +57,7 @@ class Log:
             )
         )
         if len(self.waiting) >= TOGETHER:
-            self._write(self.waiting)
-            self.waiting = []
+            self.flush()
 
     def ended(self, tables: str, seconds: float, *, stopped: bool) -> None:
         """Note how the run ended."""
@@ -65,8 +65,14 @@ class Log:
         if self.bad and not stopped:
             why = f"{self.bad} steps brought nothing"
         last = Attempt(self.run, "refresh", tables, self.source, status, reason=why, rows=self.rows, duration_ms=int(seconds * 1000))
-        self._write([*self.waiting, last])
-        self.waiting = []
+        self.waiting.append(last)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self.waiting:
+            self._write(self.waiting)
+            self.waiting = []
 
     def _write(self, attempts: list[Attempt]) -> None:
         try:

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from workbench import legs
 from workbench.asking import Asking, reason
 from workbench.batch import BATCH_SECONDS, Batch, Done, Made
 from workbench.chain import Chain
-from workbench.errors import BadKeys, LandingError, SourceError, UsageError
+from workbench.errors import BadKeys, LakeError, LandingError, SourceError, UsageError
 from workbench.gathering import gather
 from workbench.lake.disk import sweep
 from workbench.lake.journal import Journal
@@ -100,6 +100,13 @@ class Refresh:
         plan, began = self.plan, time.monotonic()
         work = [*plan.to_fetch, *plan.to_ask, *plan.to_gather]
         if not work:
+            with suppress(LakeError):
+                # A lake that is not there yet is not made to say that there is nothing for it.
+                if self.lake.exists:
+                    settled = Log(self.journal, self.id, self.chain.name)
+                    for step in plan.settled:
+                        settled.add(outcome(step))
+                    settled.flush()
             yield from map(outcome, plan.settled)
             return
         guard(self.lake, self.chain.name)
@@ -131,7 +138,7 @@ class Refresh:
             if self._asked_to_stop.is_set():
                 self.stopped = True
                 return
-            yield from gather(self.lake, self.chain, step, self.symbols)
+            yield from gather(self.lake, self.chain, step, self.symbols, self.journal, self.id)
 
     def _landed(self, step: Step, job: Job) -> Landed | Refusal:
         with self._landers:
