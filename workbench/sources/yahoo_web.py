@@ -5,8 +5,10 @@ yfinance is a library for notebooks: it keeps its session, crumb and settings in
 reply behind each answer, its exceptions are let through, and its log stays off the terminal. Its exceptions never leave the sources.
 """
 
+import atexit
 import json
 import logging
+import shutil
 import tempfile
 import threading
 import warnings
@@ -82,7 +84,10 @@ class Web:
             self._heard.reply = None
             try:
                 with quiet():
-                    return question(*self._connected())
+                    data, session = self._connected()
+                    # It would give an old reply again, a page of HTML too, for as long as the process lives.
+                    data.cache_get.cache_clear()
+                    return question(data, session)
             except WorkbenchError:
                 raise
             except Exception as exc:
@@ -117,7 +122,7 @@ class Web:
             )
             return Unreachable(f"{undone}: {self.where} {trouble}; nothing was landed; refresh again later, or check the network")
         lacks = f"lacks {exc}" if isinstance(exc, KeyError) else f"cannot be understood ({kind}: {brief(exc)})"
-        if not reply.text.strip():
+        if reply.status and not reply.text.strip():
             lacks = "is empty"
         return BrokenAnswer(
             f"{undone}: what {self.where} says of it {lacks}; nothing of it was taken; refresh again, and if it stays so, update yfinance"
@@ -173,13 +178,14 @@ class Web:
 
 
 def network(exc: BaseException) -> BaseException | None:
-    """The trouble with the network behind an exception, if there is one."""
+    """The trouble with the network behind an exception, if there is one: the first cause, which is told in the fewest words."""
+    found: BaseException | None = None
     seen: BaseException | None = exc
     while seen is not None:
         if isinstance(seen, OSError) and not isinstance(seen, ValueError):
-            return seen
+            found = seen
         seen = seen.__cause__ or seen.__context__
-    return None
+    return found
 
 
 def brief(exc: BaseException) -> str:
@@ -222,12 +228,14 @@ def mirrored(url: str) -> Any:
 
 
 @cache
-def home() -> "tempfile.TemporaryDirectory[str]":
+def home() -> str:
     """Where yfinance keeps what it remembers on disk: a folder of this process, removed at its end, never the user's own."""
-    folder = tempfile.TemporaryDirectory(prefix="workbench-yahoo-")
+    folder = tempfile.mkdtemp(prefix="workbench-yahoo-")
+    # Before yfinance registers what closes its files there: the last to be registered goes first.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     import yfinance
 
-    yfinance.set_tz_cache_location(folder.name)
+    yfinance.set_tz_cache_location(folder)
     return folder
 
 
