@@ -1,0 +1,204 @@
+"""`data_sync_log`: what every refresh did and tried, a row for each; what landed is told by the commits, all else by the journal.
+
+DuckDB asks for the rows when a query reads them, so that nobody pays for what nobody asks; they are made anew when a table or the journal
+moved. This module must not import DuckDB: a session that is never closed keeps a `SyncLog` until the interpreter has ended.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from workbench.lake.journal import NAMES, Journal, Stamp, instant
+from workbench.lake.landings import Landing, newest
+from workbench.lake.snapshots import Snapshot
+from workbench.lake.store import Lake, LakeTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NAME = "data_sync_log"
+DOC = (
+    "What every refresh did and tried: a row for each version of an object that landed, and for each attempt that landed nothing. "
+    "What has been replaced since is superseded, and the reason says by what. A start without an end was killed, or still goes on."
+)
+# The columns as documented, in their order.
+COLUMNS = {
+    "id": "string",
+    "run_id": "string",
+    "sync_type": "string",
+    "dataset": "string",
+    "symbol": "string",
+    "session": "date32",
+    "source": "string",
+    "fallback_from": "string",
+    "status": "string",
+    "reason": "string",
+    "rows": "int64",
+    "quarantined": "int64",
+    "bytes": "int64",
+    "object_key": "string",
+    "etag": "string",
+    "started_at": "instant",
+    "finished_at": "instant",
+    "duration_ms": "int64",
+    "library_version": "string",
+}
+# What became of landed rows since, where nothing took the place of the object itself.
+SINCE = {"archived": "archived since", "dropped": "dropped by retention since", "superseded": "a better source took their place"}
+
+Row = tuple[Any, ...]
+
+
+class SyncLog:
+    """The rows of `data_sync_log` for one session; DuckDB reads it as an Arrow stream.
+
+    `shown` are the versions of the tables that the session shows; `at` is the instant that it was opened as of.
+    """
+
+    def __init__(self, lake: Lake, shown: Mapping[str, Snapshot], at: datetime | None = None):
+        self.lake, self.journal = lake, Journal(lake.root)
+        self._shown, self._at = shown, at and instant(at.isoformat())
+        self._lock = threading.Lock()
+        self._until: int | None = None
+        self._landed: dict[str, tuple[int, pa.Table]] = {}
+        self._tried: tuple[Stamp, pa.Table] | None = None
+        self._made: tuple[object, pa.Table] | None = None
+
+    def hold(self) -> None:
+        """Show no attempt that is recorded from now on, until `release`."""
+        self._until = self.journal.stamp().newest
+
+    def release(self) -> None:
+        """Show every attempt again."""
+        self._until = None
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self.journal.close()
+
+    def __arrow_c_schema__(self) -> object:
+        return schema().__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested: object = None) -> object:
+        return self.table().__arrow_c_stream__(requested)
+
+    def table(self) -> "pa.Table":
+        """The rows as Arrow, in the order in which they began."""
+        import pyarrow as pa
+
+        with self._lock:
+            # DuckDB asks while the session may be declaring views: its lock is not ours to take.
+            versions = {name: shot.version for name, shot in dict(self._shown).items() if shot.version >= 0}
+            tried, stamp = self._attempts(), self._tried and self._tried[0]
+            mark = versions, stamp, self._until
+            if self._made is None or self._made[0] != mark:
+                for name, version in versions.items():
+                    if self._landed.get(name, (-1,))[0] != version:
+                        self._landed[name] = version, arrow(landed(self.lake[name], version))
+                rows = pa.concat_tables([*(self._landed[name][1] for name in versions), tried])
+                self._made = mark, rows.sort_by([("started_at", "ascending"), ("id", "ascending")])
+            return self._made[1]
+
+    def _attempts(self) -> "pa.Table":
+        """What the journal tells; only what is new in it is read."""
+        import pyarrow as pa
+
+        stamp = self.journal.stamp()
+        if self._tried is None or self._tried[0].file != stamp.file:
+            self._tried = Stamp(stamp.file, 0), numbered(())
+        if self._tried[0] != stamp:
+            fresh = numbered(self.journal.rows(self._tried[0].newest))
+            whole = pa.concat_tables([self._tried[1], fresh])
+            self._tried = Stamp(stamp.file, whole["seq"][-1].as_py() if len(whole) else 0), whole
+        rows = self._tried[1]
+        if self._until is not None:
+            rows = rows.slice(0, sum(seq <= self._until for seq in rows["seq"].to_pylist()))
+        if self._at:
+            told = zip(*(rows[name].to_pylist() for name in ("finished_at", "started_at")), strict=True)
+            at = datetime.fromisoformat(self._at)
+            rows = rows.filter(pa.array([(ended or began) <= at for ended, began in told], pa.bool_()))
+        return rows.drop_columns(["seq"])
+
+
+# ---------------------------------------------------------------------- rows
+
+
+def landed(table: LakeTable, version: int) -> Iterator[Row]:
+    """A row for every landing record that the commits up to a version carry."""
+    commits = table.commits(version)
+    last = newest(commits)
+    for commit in commits:
+        for landing in commit.landings:
+            yield of_landing(landing, last[landing.key])
+
+
+def of_landing(landing: Landing, last: Landing) -> Row:
+    """A landing record as a row; `last` is the newest of the same object."""
+    status, since = "success", ""
+    if last.version != landing.version:
+        status, since = "superseded", f"version {last.version}, landed at {last.landed_at}, took its place"
+    elif last.retired:
+        status = "superseded" if last.retired == "superseded" else status
+        since = SINCE.get(last.retired, f"{last.retired} since")
+    elif not landing.rows and landing.quarantined:
+        status = "quarantined"
+    elif not landing.rows and landing.superseded:
+        status, since = "superseded", "a better source had all of its rows"
+    reasons = [since, *(f"{n} {why}" for why, n in landing.reasons.items()), *landing.notes]
+    began = landing.began or landing.landed_at
+    return (
+        hashlib.md5(f"{landing.table}\n{landing.key}\n{landing.version}".encode(), usedforsecurity=False).hexdigest(),
+        landing.run,
+        "refresh",
+        landing.table,
+        landing.asked[0] if len(landing.asked) == 1 else None,
+        landing.session,
+        landing.source,
+        landing.fallback_from or None,
+        status,
+        "; ".join(filter(None, reasons)) or None,
+        landing.rows,
+        landing.quarantined,
+        landing.size,
+        landing.key,
+        landing.etag,
+        began,
+        landing.landed_at,
+        round((datetime.fromisoformat(landing.landed_at) - datetime.fromisoformat(began)).total_seconds() * 1000),
+        landing.library,
+    )
+
+
+def numbered(rows: Iterable[Row]) -> "pa.Table":
+    """Attempts as the journal gives them, with their numbers as the last column."""
+    import pyarrow as pa
+
+    kept = list(rows)
+    at = [NAMES.index(name) + 1 for name in COLUMNS]
+    return arrow([tuple(row[n] for n in at) for row in kept]).append_column("seq", pa.array([row[0] for row in kept], pa.int64()))
+
+
+# ---------------------------------------------------------------------- Arrow
+
+
+def schema() -> "pa.Schema":
+    """The columns as Arrow has them."""
+    import pyarrow as pa
+
+    kinds = {"string": pa.string(), "int64": pa.int64(), "date32": pa.date32(), "instant": pa.timestamp("us", "UTC")}
+    return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+
+
+def arrow(rows: Iterable[Row]) -> "pa.Table":
+    """Rows as Arrow; dates and instants may be texts."""
+    import pyarrow as pa
+
+    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
+    made = []
+    for values, field, kind in zip(columns, schema(), COLUMNS.values(), strict=True):
+        parse = {"date32": date.fromisoformat, "instant": datetime.fromisoformat}.get(kind)
+        texts = [parse(value) if value and isinstance(value, str) else value or None for value in values] if parse else values
+        made.append(pa.array(texts, field.type))
+    return pa.Table.from_arrays(made, schema=schema())
