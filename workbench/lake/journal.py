@@ -317,6 +317,9 @@ def instant(text: str) -> str:
 
 def plain(value: object) -> object:
     """A value as SQLite keeps it."""
+    if isinstance(value, str):
+        # An error may quote the name of a file that is no text.
+        return value.encode(errors="backslashreplace").decode()
     return value.isoformat() if isinstance(value, date) else value
 
 

@@ -5,12 +5,13 @@ moved. This module must not import DuckDB: a session that is never closed keeps 
 """
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from workbench.lake.journal import NAMES, Journal, Stamp, instant
+from workbench.lake.journal import NAMES, Journal, Stamp
 from workbench.lake.landings import Landing, newest
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake, LakeTable
@@ -59,7 +60,7 @@ class SyncLog:
 
     def __init__(self, lake: Lake, shown: Mapping[str, Snapshot], at: datetime | None = None):
         self.lake, self.journal = lake, Journal(lake.root)
-        self._shown, self._at = shown, at and instant(at.isoformat())
+        self._shown, self._at = shown, at
         self._lock = threading.Lock()
         self._until: int | None = None
         self._landed: dict[str, tuple[int, pa.Table]] = {}
@@ -104,6 +105,7 @@ class SyncLog:
     def _attempts(self) -> "pa.Table":
         """What the journal tells; only what is new in it is read."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         stamp = self.journal.stamp()
         if self._tried is None or self._tried[0].file != stamp.file:
@@ -114,11 +116,11 @@ class SyncLog:
             self._tried = Stamp(stamp.file, whole["seq"][-1].as_py() if len(whole) else 0), whole
         rows = self._tried[1]
         if self._until is not None:
-            rows = rows.slice(0, sum(seq <= self._until for seq in rows["seq"].to_pylist()))
+            rows = rows.filter(pc.field("seq") <= self._until)
         if self._at:
-            told = zip(*(rows[name].to_pylist() for name in ("finished_at", "started_at")), strict=True)
-            at = datetime.fromisoformat(self._at)
-            rows = rows.filter(pa.array([(ended or began) <= at for ended, began in told], pa.bool_()))
+            rows = rows.filter(
+                pc.coalesce(pc.field("finished_at"), pc.field("started_at")) <= pa.scalar(self._at, schema().field("started_at").type)
+            )
         return rows.drop_columns(["seq"])
 
 
@@ -154,7 +156,7 @@ def of_landing(landing: Landing, last: Landing) -> Row:
         "refresh",
         landing.table,
         landing.asked[0] if len(landing.asked) == 1 else None,
-        landing.session,
+        landing.session.isoformat(),
         landing.source,
         landing.fallback_from or None,
         status,
@@ -173,32 +175,35 @@ def of_landing(landing: Landing, last: Landing) -> Row:
 
 def numbered(rows: Iterable[Row]) -> "pa.Table":
     """Attempts as the journal gives them, with their numbers as the last column."""
-    import pyarrow as pa
-
-    kept = list(rows)
     at = [NAMES.index(name) + 1 for name in COLUMNS]
-    return arrow([tuple(row[n] for n in at) for row in kept]).append_column("seq", pa.array([row[0] for row in kept], pa.int64()))
+    end = NAMES.index("finished_at") + 1
+    # What has not ended has an empty text for its end.
+    return arrow((tuple(row[n] or None if n == end else row[n] for n in at) + row[:1] for row in rows), COLUMNS | {"seq": "int64"})
 
 
 # ---------------------------------------------------------------------- Arrow
 
 
-def schema() -> "pa.Schema":
+def schema(columns: Mapping[str, str] = COLUMNS) -> "pa.Schema":
     """The columns as Arrow has them."""
     import pyarrow as pa
 
     kinds = {"string": pa.string(), "int64": pa.int64(), "date32": pa.date32(), "instant": pa.timestamp("us", "UTC")}
-    return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+    return pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
 
 
-def arrow(rows: Iterable[Row]) -> "pa.Table":
-    """Rows as Arrow; dates and instants may be texts."""
+def arrow(rows: Iterable[Row], columns: Mapping[str, str] = COLUMNS) -> "pa.Table":
+    """Rows as Arrow; dates and instants are texts.
+
+    They go by way of JSON: pyarrow asks pandas about every list that it is given, and to import that takes longer than all else here.
+    """
     import pyarrow as pa
+    from pyarrow import json as reader
 
-    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
-    made = []
-    for values, field, kind in zip(columns, schema(), COLUMNS.values(), strict=True):
-        parse = {"date32": date.fromisoformat, "instant": datetime.fromisoformat}.get(kind)
-        texts = [parse(value) if value and isinstance(value, str) else value or None for value in values] if parse else values
-        made.append(pa.array(texts, field.type))
-    return pa.Table.from_arrays(made, schema=schema())
+    lines = "\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in rows).encode()
+    if not lines:
+        return schema(columns).empty_table()
+    texts = pa.schema([(name, pa.int64() if kind == "int64" else pa.string()) for name, kind in columns.items()])
+    read = reader.ReadOptions(block_size=len(lines) + 1)
+    made = reader.read_json(pa.BufferReader(lines), read, reader.ParseOptions(texts, unexpected_field_behavior="error"))
+    return made.cast(schema(columns))
