@@ -44,6 +44,7 @@ class Workbench:
         self.lake = Lake(settings.root)
         self._reader = Reader(self.lake.root)
         self._fixed = past(self.lake, as_of, self._reader) if as_of else None
+        self._as_of = as_of
         self._catalog: Catalog | None = None
         self._lock = threading.Lock()
 
@@ -70,7 +71,7 @@ class Workbench:
             if self._catalog is None:
                 from workbench.query.catalog import Catalog
 
-                self._catalog = Catalog(self.settings, self.lake, self._fixed)
+                self._catalog = Catalog(self.settings, self.lake, self._fixed, self._as_of)
             return self._catalog
 
     # ------------------------------------------------------------------ ask

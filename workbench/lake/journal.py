@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import RLock
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from filelock import FileLock
 
@@ -42,6 +42,13 @@ INHERITED: list[sqlite3.Connection] = []
 T = TypeVar("T")
 # Whose connection it is, and to which file.
 Opened = tuple[int, int, int, int]
+
+
+class Stamp(NamedTuple):
+    """How far a journal has come: which file it is, and the number of its newest attempt."""
+
+    file: Opened | None
+    newest: int
 
 
 @dataclass(frozen=True)
@@ -108,23 +115,24 @@ class Journal:
 
     def attempts(self, dataset: str | None = None, since: str | None = None) -> list[Attempt]:
         """What was recorded, oldest first: of one dataset, and not ended before an instant, if they are given."""
-        return [attempt for _, attempt in self.numbered(dataset=dataset, since=since)]
+        told = (dict(zip(NAMES, row, strict=True)) for _, *row in self.rows(dataset=dataset, since=since))
+        return [Attempt(**one | {"session": day(one["session"])}) for one in told]
 
-    def numbered(self, after: int = 0, *, dataset: str | None = None, since: str | None = None) -> list[tuple[int, Attempt]]:
-        """Attempts with their numbers, those above `after`: for who has read the others before."""
+    def rows(self, after: int = 0, *, dataset: str | None = None, since: str | None = None) -> list[tuple[Any, ...]]:
+        """Attempts as they are kept, each with its number before the fields: those above `after`, for who has read the others before."""
         tests, values = ["seq > ?"], list[object]([after])
         if dataset is not None:
             tests, values = [*tests, "dataset = ?"], [*values, dataset]
         if since is not None:
             tests, values = [*tests, "coalesce(nullif(finished_at, ''), started_at) >= ?"], [*values, instant(since)]
         query = f"SELECT seq, {', '.join(NAMES)} FROM attempts WHERE {' AND '.join(tests)} ORDER BY seq"
-        rows = self._asked(lambda con: con.execute(query, values).fetchall(), "no attempt was read") or []
-        return [(seq, Attempt(**dict(zip(NAMES, row, strict=True)) | {"session": day(row[NAMES.index("session")])})) for seq, *row in rows]
+        return self._asked(lambda con: con.execute(query, values).fetchall(), "no attempt was read") or []
 
-    def stamp(self) -> object:
+    def stamp(self) -> "Stamp":
         """Something that is equal to what it was before if nothing was recorded since, by any process."""
-        newest = self._asked(lambda con: con.execute("SELECT max(seq) FROM attempts").fetchall()[0][0], "the journal was not read")
-        return (self._opened, newest)
+        query = "SELECT coalesce(max(seq), 0) FROM attempts"
+        newest = self._asked(lambda con: int(con.execute(query).fetchall()[0][0]), "the journal was not read")
+        return Stamp(self._opened, newest or 0)
 
     def close(self) -> None:
         """Let go of the file; the next call opens it again."""
@@ -309,6 +317,9 @@ def instant(text: str) -> str:
 
 def plain(value: object) -> object:
     """A value as SQLite keeps it."""
+    if isinstance(value, str):
+        # An error may quote the name of a file that is no text.
+        return value.encode(errors="backslashreplace").decode()
     return value.isoformat() if isinstance(value, date) else value
 
 

@@ -127,11 +127,14 @@ class LakeTable:
 
         They are rebuilt from the commits; a commit is read once.
         """
+        return newest(self.commits(version))
+
+    def commits(self, version: int | None = None) -> Sequence[Commit]:
+        """What every commit says of itself, oldest first, up to a version (default: the newest)."""
         with self._lock:
             while self._committed(len(self._commits)):
                 self._commits.append(self._commit(len(self._commits)))
-            commits = self._commits if version is None else self._commits[: version + 1]
-            return newest(commits)
+            return self._commits[:] if version is None else self._commits[: version + 1]
 
     def version_at(self, instant: datetime) -> int:
         """The newest version committed by an instant, by the commits' own timestamps; -1 if there was none."""

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -20,7 +21,7 @@ from workbench.errors import QueryError
 from workbench.lake.readers import Reader
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
-from workbench.query import narrow, views
+from workbench.query import narrow, synclog, views
 from workbench.query.documented import Documented
 from workbench.query.views import few, literal, located, view
 from workbench.tables import TABLES, quote
@@ -45,7 +46,7 @@ class Logged:
 class Catalog:
     """The session: a cursor for each thread, and views that follow the lake."""
 
-    def __init__(self, settings: Settings, lake: Lake, fixed: Mapping[str, Snapshot] | None = None):
+    def __init__(self, settings: Settings, lake: Lake, fixed: Mapping[str, Snapshot] | None = None, at: datetime | None = None):
         self.lake = lake
         self._fixed = fixed
         self._con = connect(settings)
@@ -62,6 +63,9 @@ class Catalog:
         self._declaring.execute(f"CREATE SCHEMA {narrow.SCHEMA}")
         self.documented = Documented(self._con.cursor())
         self.follow()
+        self._synced = synclog.SyncLog(lake, self._shots, at)
+        self._declaring.from_arrow(self._synced).create_view(synclog.NAME)
+        self._declaring.execute(f"COMMENT ON VIEW {synclog.NAME} IS {literal(synclog.DOC)}")
 
     def snapshot(self, name: str) -> Snapshot:
         """The version of a table that queries read."""
@@ -95,12 +99,16 @@ class Catalog:
         """Hold the present snapshot still, for all threads, until the block ends."""
         with self._lock:
             self.follow()
+            if not self._pins:
+                self._synced.hold()
             self._pins += 1
         try:
             yield
         finally:
             with self._lock:
                 self._pins -= 1
+                if not self._pins:
+                    self._synced.release()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """The cursor of this thread, kept: its `SET`s, temporary tables and registered frames survive from call to call."""
@@ -232,6 +240,7 @@ class Catalog:
     def close(self) -> None:
         """Close the session."""
         self._con.close()
+        self._synced.close()
         self._reader.close()
 
 
