@@ -85,7 +85,7 @@ def wanted(leg: RowSource, table: Table, symbols: Sequence[str], universe: Seque
 def lacking(leg: RowSource, here: Sequence[Landing], tickers: tuple[str, ...]) -> tuple[str, ...] | None:
     """The tickers that a leg, or a better one, was not asked for yet; None if there is nothing left to ask."""
     good = [one for one in here if RANK[one.source] >= RANK[leg.name]]
-    whole = {one for one in good if not one.asked}
+    whole = any(not one.asked for one in good)
     if whole or (tickers and not set(tickers) - {ticker for one in good for ticker in one.asked}):
         return None
     return tuple(ticker for ticker in tickers if not any(ticker in one.asked for one in good))

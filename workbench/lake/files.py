@@ -120,7 +120,7 @@ def check_facts(spec: Table, path: Path, done: Checked, fault: Callable[[str, st
         fault("pages", f"it cannot be read: {str(unreadable).splitlines()[0] if str(unreadable) else 'its pages are damaged'}")
         return
     done.rows = len(rows)
-    if repeated := len(rows) - rows.select(spec.key).n_unique():
+    if spec.key and (repeated := len(rows) - rows.select(spec.key).n_unique()):
         fault("keys", f"{repeated:,} rows have the key of another ({', '.join(spec.key)})")
 
 

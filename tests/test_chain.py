@@ -1,0 +1,236 @@
+"""The fallback chain, from the bucket over the API to Yahoo, against far ends on loopback: what lands, what is told, what exit status."""
+
+import gzip
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from farend import FarEnd, Fault
+from flatfiles import BAR, FRI, MON, STOCK_DAY, THU, bar, text
+from s3server import Fault as S3Fault
+from s3server import StandIn
+
+from workbench import sessions
+from workbench.bench import Workbench
+from workbench.config import Settings
+from workbench.errors import BadKeys, NoSource, UsageError
+from workbench.lake.journal import Journal
+from workbench.lake.verify import verify
+
+LAST = MON
+
+
+@pytest.fixture
+def made_up() -> Iterator[FarEnd]:
+    """A far end with the made-up market only."""
+    with FarEnd(real=False) as far_end:
+        yield far_end
+
+
+@pytest.fixture
+def settings(tmp_path: Path, stand_in: StandIn, made_up: FarEnd) -> dict[str, str]:
+    return {
+        "WORKBENCH_DATA": str(tmp_path / "lake"),
+        "POLYGON_S3_ACCESS_KEY": "a",
+        "POLYGON_S3_SECRET_KEY": "s",
+        "POLYGON_S3_ENDPOINT": stand_in.endpoint,
+        "POLYGON_API_KEY": made_up.key,
+        "POLYGON_API_URL": made_up.api_url,
+        "WORKBENCH_YAHOO_URL": made_up.yahoo_url,
+        "WORKBENCH_UNIVERSE": "ACME ON",
+    }
+
+
+def opened(settings: dict[str, str], **more: str) -> Workbench:
+    return Workbench(Settings.load(env=settings | more, start=Path("/")))
+
+
+def publish(stand_in: StandIn, day: date, *lines: str) -> None:
+    stand_in.put(STOCK_DAY.key_of(STOCK_DAY.feeds[0], day), gzip.compress(text(lines, BAR), mtime=0))
+
+
+def sources(bench: Workbench, table: str = "stock_day") -> list[tuple[object, ...]]:
+    return bench.sql(f"SELECT date, source, count(*) > 0 FROM {table} GROUP BY 1, 2 ORDER BY 1, 2").fetchall()
+
+
+def attempts(bench: Workbench) -> list[tuple[str, str, str | None]]:
+    return [(one.source, one.status, one.fallback_from) for one in Journal(bench.lake.root).attempts() if one.session]
+
+
+def sound(bench: Workbench) -> bool:
+    found = [one for one in verify(bench.lake).findings if one.severity == "fault"]
+    assert not found, found
+    return True
+
+
+def test_what_the_bucket_lacks_comes_from_the_api(settings: dict[str, str], stand_in: StandIn) -> None:
+    publish(stand_in, THU, bar("ACME", THU))
+    with opened(settings) as bench:
+        run = bench.refresh(datasets=["stock_day"], start=THU, end=FRI)
+        assert [(step.session, step.action, step.source) for step in run.plan] == [(THU, "land", "polygon_s3"), (FRI, "ask", "polygon_api")]
+        summary = run.run()
+
+        assert sources(bench) == [(THU, "polygon_s3", True), (FRI, "polygon_api", True)]
+        assert summary.exit_status == 3, "a session that came from a fallback only"
+        assert any("2024-03-08 came from polygon_api only" in one for one in summary.problems)
+        assert sound(bench)
+        [landing] = [one for one in bench.lake["stock_day"].landings().values() if one.source == "polygon_api"]
+        assert (landing.fallback_from, landing.run) == ("polygon_s3", run.id)
+
+        again = bench.plan(datasets=["stock_day"], start=THU, end=FRI)
+        assert [(step.session, step.action) for step in again] == [(FRI, "stands in")]
+        assert bench.refresh(datasets=["stock_day"], start=THU, end=FRI).run().exit_status == 3
+
+        publish(stand_in, FRI, bar("ACME", FRI, close=10.25))
+        assert bench.refresh(datasets=["stock_day"], start=THU, end=FRI).run().exit_status == 0
+        assert bench.sql("SELECT close, source FROM stock_day WHERE ticker = 'ACME' AND date = '2024-03-08'").fetchall() == [
+            (10.25, "polygon_s3")
+        ]
+        assert bench.sql("SELECT count(*) > 0 FROM source_disagreements WHERE ticker = 'ACME'").fetchall() == [(True,)]
+        assert sound(bench)
+
+
+def test_a_dead_bucket_is_fallen_back_from(settings: dict[str, str], stand_in: StandIn) -> None:
+    stand_in.forever.append(S3Fault("list", status=403, code="InvalidAccessKeyId"))
+    with opened(settings) as bench:
+        run = bench.refresh(datasets=["stock_day"], start=THU, end=FRI)
+        assert "polygon_s3 was not listed" in run.plan.notes[-1]
+        assert run.run().exit_status == 3
+        assert sources(bench) == [(THU, "polygon_api", True), (FRI, "polygon_api", True)]
+
+
+def test_without_a_fallback_a_dead_bucket_is_an_error(settings: dict[str, str], stand_in: StandIn) -> None:
+    stand_in.forever.append(S3Fault("list", status=403, code="InvalidAccessKeyId"))
+    with opened(settings, POLYGON_S3_FALLBACK="false") as bench, pytest.raises(BadKeys):
+        bench.refresh(datasets=["stock_day"], start=THU, end=FRI)
+
+
+def test_a_file_that_cannot_be_had_or_trusted_is_fallen_back_from(settings: dict[str, str], stand_in: StandIn) -> None:
+    publish(stand_in, THU, bar("ACME", FRI))  # stamped with another session
+    publish(stand_in, FRI, bar("ACME", FRI))
+    stand_in.forever.append(S3Fault("get", status=403, code="AccessDenied"))
+    with opened(settings) as bench:
+        run = bench.refresh(datasets=["stock_day"], start=THU, end=FRI)
+        assert [step.action for step in run.plan] == ["land", "land"]
+        summary = run.run()
+        assert sources(bench) == [(THU, "polygon_api", True), (FRI, "polygon_api", True)]
+        assert sum("NotEntitled" in one for one in summary.problems) == 2
+        assert ("polygon_s3", "failed", None) in attempts(bench)
+
+        stand_in.forever.clear()
+        summary = bench.refresh(datasets=["stock_day"], start=THU, end=FRI).run()
+        assert sources(bench) == [(THU, "polygon_api", True), (FRI, "polygon_api", True), (FRI, "polygon_s3", True)][:3]
+        assert ("polygon_s3", "quarantined", None) in attempts(bench)
+        assert sound(bench)
+
+
+def test_symbols_that_the_api_lacks_come_from_yahoo(settings: dict[str, str], made_up: FarEnd) -> None:
+    made_up.forever.append(
+        Fault(r"/v2/aggs/ticker/ON/", status=200, body=b'{"ticker":"ON","queryCount":0,"resultsCount":0,"adjusted":false,"status":"OK"}')
+    )
+    with opened(settings, WORKBENCH_YAHOO="true") as bench:
+        summary = bench.refresh(source="polygon_api", datasets=["stock_day"], symbols=["ACME", "ON", "NOSUCH"], start="2024-02-01", end=FRI).run()
+
+        assert bench.sql("SELECT DISTINCT ticker, source FROM stock_day ORDER BY ALL").fetchall() == [
+            ("ACME", "polygon_api"),
+            ("ON", "yahoo"),
+        ]
+        assert summary.exit_status == 3
+        assert any("NOSUCH" in one for one in summary.problems)
+        assert ("polygon_api", "no_data", None) in attempts(bench)
+        assert ("yahoo", "no_data", "polygon_api") in attempts(bench)
+        assert any("split-adjusted" in note for one in bench.lake["stock_day"].landings().values() for note in one.notes)
+        assert sound(bench)
+
+
+def test_minutes_fall_back_for_the_universe(settings: dict[str, str]) -> None:
+    with opened(settings) as bench:
+        run = bench.refresh(datasets=["stock_minute"], start=FRI, end=FRI)
+        assert any("WORKBENCH_UNIVERSE" in note for note in run.plan.notes)
+        run.run()
+        assert bench.sql("SELECT DISTINCT ticker FROM stock_minute ORDER BY 1").fetchall() == [("ACME",), ("ON",)]
+        assert sound(bench)
+
+
+def test_the_newest_sessions_are_asked_for_again(settings: dict[str, str], made_up: FarEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "last_due", lambda now=None: LAST)  # noqa: ARG005
+    monkeypatch.setattr(sessions, "today", lambda: LAST)
+    with opened(settings) as bench:
+        ask = {"source": "polygon_api", "datasets": ["stock_day"]}
+        bench.refresh(**ask, days=3).run()  # type: ignore[arg-type]
+        assert bench.plan(**ask, days=3) == []  # type: ignore[arg-type]
+        assert [step.session for step in bench.plan(**ask, last=2)] == [FRI, MON]  # type: ignore[arg-type]
+        summary = bench.refresh(**ask, last=2).run()  # type: ignore[arg-type]
+        assert [one.outcome for one in summary.done] == ["already landed"] * 2
+        assert summary.exit_status == 0
+        assert len([one for one in made_up.asked("/v2/aggs/grouped") if one.status == 200]) == 5
+
+
+def test_no_keys_at_all_say_which_variables(tmp_path: Path) -> None:
+    with (
+        opened({"WORKBENCH_DATA": str(tmp_path / "lake")}) as bench,
+        pytest.raises(NoSource, match=r"POLYGON_S3_ACCESS_KEY.*POLYGON_API_KEY.*WORKBENCH_YAHOO"),
+    ):
+        bench.refresh()
+    with (
+        opened({"WORKBENCH_DATA": str(tmp_path / "lake")}) as bench,
+        pytest.raises(NoSource, match=r"polygon_api: it needs POLYGON_API_KEY"),
+    ):
+        bench.refresh(source="polygon_api")
+
+
+def test_legs_without_keys_are_skipped_and_named(settings: dict[str, str]) -> None:
+    with opened(settings, POLYGON_S3_SECRET_KEY="") as bench:
+        plan = bench.plan(source="polygon_s3", datasets=["stock_day"], start=THU, end=THU)
+        assert [step.source for step in plan] == ["polygon_api"]
+        assert any("polygon_s3 is left out" in note for note in plan.notes)
+
+
+def test_a_wrong_api_key_is_said_once_and_keeps_the_lake(settings: dict[str, str]) -> None:
+    with opened(settings, POLYGON_API_KEY="not-the-key") as bench:
+        summary = bench.refresh(source="polygon_api", datasets=["stock_day"], start=THU, end=FRI).run()
+        assert summary.exit_status == 1
+        assert all("BadKeys" in one and "not-the-key" not in one for one in summary.problems)
+
+
+@pytest.mark.parametrize("symbol", ["BRK B", "AC\nME", "A'B", ""])
+def test_what_is_no_symbol_is_refused_before_anything_is_asked(settings: dict[str, str], made_up: FarEnd, symbol: str) -> None:
+    with opened(settings) as bench:
+        if symbol.strip():
+            with pytest.raises(UsageError, match="is not a symbol"):
+                bench.refresh(source="polygon_api", symbols=[symbol], start=THU, end=THU)
+        else:
+            bench.plan(source="polygon_api", symbols=[symbol], datasets=["stock_day"], start=THU, end=THU)
+    assert made_up.requests == []
+
+
+def test_stopping_keeps_what_was_answered(settings: dict[str, str], made_up: FarEnd) -> None:
+    with opened(settings) as bench:
+        run = bench.refresh(source="polygon_api", datasets=["stock_day"], start="2024-02-01", end=MON)
+        steps = iter(run)
+        first = next(steps)
+        run.stop()
+        rest = list(steps)
+        assert first.outcome == "landed"
+        held = {one.session for one in bench.lake["stock_day"].landings().values()}
+        assert held == {one.step.session for one in (first, *rest) if one.outcome == "landed"}
+        left = bench.plan(source="polygon_api", datasets=["stock_day"], start="2024-02-01", end=MON)
+        assert {step.session for step in left}.isdisjoint(held)
+        bench.refresh(source="polygon_api", datasets=["stock_day"], start="2024-02-01", end=MON).run()
+        assert bench.plan(source="polygon_api", datasets=["stock_day"], start="2024-02-01", end=MON) == []
+        assert sound(bench)
+
+
+def test_a_universe_from_a_file_and_by_turnover(settings: dict[str, str], tmp_path: Path) -> None:
+    listed = tmp_path / "mine.txt"
+    listed.write_text("# mine\nACME\nBRK.B, ON\n")
+    with opened(settings) as bench:
+        plan = bench.plan(source="polygon_api", datasets=["stock_minute"], universe=str(listed), start=FRI, end=FRI)
+        assert plan[0].tickers == ("ACME", "BRK.B", "ON")
+        with pytest.raises(UsageError, match="needs day bars"):
+            bench.plan(source="polygon_api", universe="top:2", start=FRI, end=FRI)
+        bench.refresh(source="polygon_api", datasets=["stock_day"], start=THU, end=FRI).run()
+        top = bench.plan(source="polygon_api", datasets=["stock_minute"], universe="top:2", start=FRI, end=FRI)[0].tickers
+        assert len(top) == 2
+        assert "BRK.B" in top
