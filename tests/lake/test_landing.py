@@ -630,6 +630,7 @@ def test_processes_that_land_the_same_files_end_with_one_copy(bench: Workbench, 
 def test_another_etag_of_the_same_bytes_is_remembered_not_landed_again(bench: Workbench, vendor: Path) -> None:
     from dataclasses import replace
 
+    from workbench.chain import Chain
     from workbench.plan import Plan, Step
     from workbench.refresh import Refresh
     from workbench.sources import Fetched, FlatFile
@@ -649,7 +650,7 @@ def test_another_etag_of_the_same_bytes_is_remembered_not_landed_again(bench: Wo
     multipart = replace(file, etag=f"{file.etag[::-1]}-2")
     step = Step("stock_day", THU, "replace", "published again", file.key, file.size, multipart, held)
 
-    Refresh(bench.lake, source, Plan([step], "folder")).run()
+    Refresh(bench.lake, Chain("folder", source), Plan([step], "folder")).run()
 
     [now] = bench.lake["stock_day"].landings().values()
     assert (now.etag, now.files, now.aliases) == (multipart.etag, held.files, (held.etag,))

@@ -1,6 +1,7 @@
 """What the lake holds: status of every table, coverage of one, session by session."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from difflib import get_close_matches
 from typing import Any
@@ -14,6 +15,11 @@ from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query.report import Report, sized
 from workbench.tables import TABLES, find, quote
+
+
+# Landings that say no more of a session: a better source's rows took their place, or a reset took them out.
+GONE = ("superseded", "reset")
+FROM = "from "
 
 
 def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
@@ -39,6 +45,7 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
                 "first": min(days, default=None),
                 "last": last,
                 "behind": len(behind),
+                "fallback_only": len(fallback_only(landings.values())) if table.feeds else None,
                 "files": len(shot.files),
                 "bytes": shot.size,
                 "refused_files": sum(one.whole for one in refused),
@@ -54,10 +61,19 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
     return Report(title, rows, ("files", "landed_at", "bytes"), root=str(lake.root), total_rows=total, total_bytes=size)
 
 
+def fallback_only(landings: Iterable[Landing]) -> set[date]:
+    """The sessions of which only answers, and no flat file, are held."""
+    answered, flat = set[date](), set[date]()
+    for one in landings:
+        if one.held:
+            (answered if ":" in one.key else flat).add(one.session)
+    return answered - flat
+
+
 def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = None, end: date | None = None) -> Report:
     """Every session of a table from `start` to `end` (default: its first to the newest due): landed, missing, refused, due or not.
 
-    Sessions are the calendar's, and any other date that landed.
+    Sessions are the calendar's, and any other date that landed. One whose rows are a fallback's only says whose.
     """
     table = find(name)
     if table.kind == "reference":
@@ -66,9 +82,9 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
         )
     if not table.feeds:
         raise UsageError(f"{name} is filled from other tables and has no sessions of its own; nothing was done. Ask for their coverage.")
-    landings = lake[name].landings(snapshot.version)
+    landings = [one for one in lake[name].landings(snapshot.version).values() if one.retired not in GONE]
     refused = open_refusals(lake, name)
-    known = {one.session for one in landings.values()} | {one.session for one in refused}
+    known = {one.session for one in landings} | {one.session for one in refused}
     due = sessions.last_due()
     first, last = start or min(known, default=due), end or max((*known, due))
     if last < first and not (start and end):
@@ -76,11 +92,14 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
     if last < first:
         raise BadRange(f"the range ends ({last}) before it starts ({first}); nothing was done. Turn the two dates round.")
     days = sorted({*sessions.between(table, first, last), *(day for day in known if first <= day <= last)})
+    by_day: dict[date, list[Landing]] = defaultdict(list)
+    for one in landings:
+        by_day[one.session].append(one)
     rows = []
     for day in days:
-        landed = [one for one in landings.values() if one.session == day]
+        landed = by_day.get(day, [])
         bad = [one for one in refused if one.session == day]
-        missing = len(table.feeds) - len(landed)
+        missing = len(table.feeds) - sum(":" not in one.key for one in landed)
         rows.append(
             {
                 "session": day,
@@ -93,8 +112,10 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
             }
         )
     landed_days = sum(row["state"] in ("landed", "landed in part") for row in rows)
+    fallback = sum(str(row["state"]).startswith(FROM) for row in rows)
     retired = sum(row["state"] in ("archived", "dropped") for row in rows)
-    title = f"{name}: {landed_days} of {len(rows)} sessions from {first} to {last} landed{f', {retired} retired since' * bool(retired)}"
+    also = [f"{fallback} from a fallback only"] * bool(fallback) + [f"{retired} retired since"] * bool(retired)
+    title = f"{name}: {', '.join([f'{landed_days} of {len(rows)} sessions from {first} to {last} landed', *also])}"
     return Report(title, rows, ("landed_at", "source"), root=str(lake.root), table=name)
 
 
@@ -129,6 +150,8 @@ def state(landed: list[Landing], refused: list[Refusal], missing: int, *, is_due
         return "quarantined"
     if landed and all(one.retired for one in landed):
         return landed[0].retired
+    if landed and all(":" in one.key for one in landed):
+        return f"{FROM}{' and '.join(sorted({one.source for one in landed}))} only"
     if landed:
         return "landed" if not missing else "landed in part"
     return "missing" if is_due else "not yet due"
