@@ -106,8 +106,8 @@ class PolygonReference:
         for active in (True, False):
             try:
                 for about in [{"ticker": symbol} for symbol in symbols] or [{"market": market} for market in self.markets]:
-                    for one in self.api.listed("list_tickers", active=active, limit=1000, order="asc", sort="ticker", **about):
-                        records.append({"active": active, **one})
+                    found = self.api.listed("list_tickers", active=active, limit=1000, order="asc", sort="ticker", **about)
+                    records += [{"active": active, **one} for one in found]
             except NotEntitled:
                 if not records:
                     raise
@@ -152,7 +152,8 @@ class PolygonReference:
         notes: tuple[str, ...] = ()
         for n, about in enumerate(abouts):
             of = f"?ticker={about['ticker']}" if about else f"?since={since}" if since else ""
-            records, path = iter(()), new_path
+            records: Iterator[Record] = iter(())
+            path = new_path
             first: list[Record] = []
             if new:
                 try:

@@ -30,14 +30,19 @@ def made(records: Iterable[Any], maker: Maker) -> tuple[list[Row], list[Refused]
     refused: list[Refused] = []
     for record in records:
         try:
-            if not isinstance(record, Mapping):
-                raise Unmade("it is not an object with fields")
-            rows += maker(record)
+            rows += maker(mapping(record))
         except Unmade as fault:
             refused.append(Refused(record, str(fault)))
         except (TypeError, ValueError, AttributeError, KeyError) as fault:
             refused.append(Refused(record, f"it has another shape than the vendor's ({fault})"))
     return rows, refused
+
+
+def mapping(record: Any) -> Mapping[str, Any]:
+    """A record as an object with fields. Raises `Unmade` for anything else."""
+    if not isinstance(record, Mapping):
+        raise Unmade("it is not an object with fields")
+    return record
 
 
 def picked(record: Mapping[str, Any], *names: str, **renamed: str) -> Row:
@@ -114,11 +119,8 @@ def spells(records: Sequence[Any]) -> tuple[list[Row], list[Refused]]:
     known: dict[str, list[tuple[date, Mapping[str, Any]]]] = {}
     for record in records:
         try:
-            if not isinstance(record, Mapping):
-                raise Unmade("it is not an object with fields")
-            if not all(isinstance(record.get(name), str) and record[name] for name in ("asset", "ticker")):
-                raise Unmade("asset or ticker is missing, or not a text")
-            known.setdefault(record["asset"], []).append((last_day(record.get("last_date")), record))
+            told = mapping(record)
+            known.setdefault(named(told), []).append((last_day(told.get("last_date")), told))
         except Unmade as fault:
             refused.append(Refused(record, str(fault)))
     rows: list[Row] = []
@@ -134,15 +136,20 @@ def spells(records: Sequence[Any]) -> tuple[list[Row], list[Refused]]:
     return rows, refused
 
 
+def named(record: Mapping[str, Any]) -> str:
+    """The asset of a spell. Raises `Unmade` if it, or its symbol, is not told."""
+    if not all(isinstance(record.get(name), str) and record[name] for name in ("asset", "ticker")):
+        raise Unmade("asset or ticker is missing, or not a text")
+    return str(record["asset"])
+
+
 def last_day(told: Any) -> date:
     """The last day of a spell, `20140402` or `2014-04-02`; the last of all days while it lasts. Raises `Unmade`."""
     if told in (None, "", *FOREVER):
         return date.max
     try:
-        if not isinstance(told, str):
-            raise ValueError
         return date.fromisoformat(told)
-    except ValueError:
+    except (TypeError, ValueError):
         raise Unmade(f"last_date is {told!r}, not a date as 20140402") from None
 
 
