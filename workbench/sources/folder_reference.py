@@ -109,11 +109,9 @@ class FolderReference:
 
     def _files(self, dataset: str) -> list[tuple[Path, Callable[[Sequence[Any]], Made]]]:
         """A dataset's files, by name and page, with what makes rows of each."""
-        found = []
-        for path in sorted(self.place.glob("*.json")) if self.place else ():
-            if (match := PAGE.fullmatch(path.name)) and FILES.get(match["name"].lower(), ("",))[0] == dataset:
-                found.append((int(match["page"] or 0), path, FILES[match["name"].lower()][1]))
-        return [(path, maker) for _, path, maker in sorted(found, key=lambda one: (one[0], one[1].name))]
+        matched = [(match, path) for path in (self.place.glob("*.json") if self.place else ()) if (match := PAGE.fullmatch(path.name))]
+        pages = [(int(match["page"] or 0), path.name, path, FILES.get(match["name"].lower())) for match, path in matched]
+        return [(path, fills[1]) for _, _, path, fills in sorted(pages, key=lambda one: one[:2]) if fills and fills[0] == dataset]
 
     def _unknown(self) -> tuple[str, ...]:
         """A note about files of which nobody knows what they fill."""
@@ -155,8 +153,8 @@ def read(path: Path) -> tuple[list[Any], tuple[str, ...]]:
     if isinstance(found, dict):
         found = [found]
     if not isinstance(found, list):
-        fault = told.get("error") or told.get("message") if isinstance(told, dict) else None
-        why = f"it says: {str(fault)[:200]}" if fault else "it has no list of results"
+        said = told.get("error") or told.get("message") if isinstance(told, dict) else None
+        why = f"it says: {str(said)[:200]}" if said else "it has no list of results"
         raise BrokenAnswer(f"{path} is not a reply of the vendor ({why}); nothing of it was gathered. Fetch the reply again.")
     pages = isinstance(told, dict) and told.get("next_url")
     return found, (f"{path.name} is one page of several: its next_url was not followed",) if pages else ()
