@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 
 # Who is believed where several tell of the same event, best first; whoever is not named comes last.
 SOURCES = ("polygon_api", "fred", "calendar", "folder", "yahoo", "sample")
-# What rows of several sources are about: of such an event only the best source's rows are held.
+# What rows of several sources are about, where it is not their key: of such an event only the best source's rows are held.
 EVENTS = {
     "splits": ("ticker", "execution_date"),
     "dividends": ("ticker", "ex_dividend_date"),
     "ticker_changes": ("asset",),
-    "conditions": ("asset_class", "data_type", "type", "id"),
     "exchanges": ("asset_class", "id"),
 }
 # Whose rows may move to another key: a corrected date keeps the vendor's id.
@@ -109,8 +108,8 @@ def by_source(table: Table, held: "pl.DataFrame", told: "pl.DataFrame", source: 
     """Held and told rows without those of events of which a better source tells; how many held and how many told ones went."""
     import polars as pl
 
-    event = list(EVENTS.get(table.name, ()))
-    if not event or not len(held):
+    event = list(EVENTS.get(table.name, table.key))
+    if not len(held):
         return held, told, 0, 0
     ranks = held["source"].replace_strict({name: rank(name) for name in held["source"].unique()}, return_dtype=pl.Int64())
     better, worse = held.filter(ranks < rank(source)), held.filter(ranks > rank(source))

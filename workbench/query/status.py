@@ -32,7 +32,7 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
         if not shot.files and not refused:
             continue
         landings = lake[name].landings(shot.version)
-        days = {one.session for one in landings.values() if one.held} | {day for file in shot.files for day in (file.first, file.last)}
+        days = {one.session for one in landings.values() if one.held} or {day for file in shot.files for day in (file.first, file.last)}
         # Facts by key: the day on which they were gathered is no session.
         days = set() if table.kind == "reference" else days
         last = max(days, default=None)
