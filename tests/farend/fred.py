@@ -15,6 +15,7 @@ from farend.paging import Call
 from farend.shapes import Reply, Row
 
 EVER = ("1776-07-04", "9999-12-31")
+MOST_VINTAGES = 2000
 KEYS = "Read https://fred.stlouisfed.org/docs/api/api_key.html for more information."
 FREQUENCIES = {"D": "Daily", "W": "Weekly, Ending Friday", "M": "Monthly", "Q": "Quarterly", "A": "Annual"}
 
@@ -160,6 +161,12 @@ def observations(call: Call) -> Told:
     _, series = found(call)
     start, end = period(call)
     first, last = day(call, "observation_start", EVER[0]), day(call, "observation_end", EVER[1])
+    touched = {since for vintages in series.values.values() for since in vintages if start <= since <= end}
+    if len(touched) > MOST_VINTAGES:
+        raise BadRequest(
+            f"There are {len(touched)} vintage dates in the specified real-time period: {start} to {end}."
+            f"  This exceeds the maximum number of vintage dates allowed ({MOST_VINTAGES})."
+        )
     rows = []
     for at, vintages in sorted(series.values.items()):
         if not first <= at <= last:
