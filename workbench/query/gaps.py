@@ -200,13 +200,13 @@ def landed(table: Table, day: date, held: Sequence[Landing], known: Facts, expec
         told.insert(0, f"no session by the calendar: {sessions.why_closed(table, day)}")
     bad = sum(one.quarantined for one in held)
     if bad:
-        told.append(f"{bad:,} rows refused")
+        told.append(f"{bad:,} row{'s' * (bad != 1)} refused")
     since, source = newest_of(held), sources(held)
     tries = tried(known.attempts)
     if not good:
         asked = sorted({ticker for one in held for ticker in one.asked})
         whole = any(not one.asked for one in held)
-        told = [*([] if whole else [f"{len(asked):,} tickers were asked for: {shortly(asked)}"]), *told, *why_weaker(tries, held)]
+        told = [*([] if whole else [asked_for(asked)]), *told, *why_weaker(tries, held)]
         mends = f"refresh from {' or '.join(better_than(held, best))}"
         return Gap(day, "fallback only" if whole else "in part", "; ".join(told), source, since, len(tries), mends)
     lacking = [feed.venue or feed.prefix for feed in table.feeds if feed not in {place[1] for one in good if (place := locate(one.key))}]
@@ -215,7 +215,7 @@ def landed(table: Table, day: date, held: Sequence[Landing], known: Facts, expec
         return Gap(day, "in part", "; ".join([f"without {', '.join(lacking)}", *told]), source, since, len(tries), "refresh")
     if some and len(some) == len(good):
         asked = sorted({ticker for one in some for ticker in one.asked})
-        told.insert(0, f"{len(asked):,} tickers were asked for: {shortly(asked)}")
+        told.insert(0, asked_for(asked))
         return Gap(day, "in part", "; ".join(told), source, since, len(tries), "refresh with more symbols, or from a flat-file source")
     versions = max(one.version for one in good)
     if versions > 1:
@@ -309,7 +309,7 @@ def newest_of(held: Iterable[Landing]) -> str:
     return max(one.landed_at for one in held)
 
 
-def shortly(names: Collection[str]) -> str:
-    """A list of names that may be long."""
-    first = list(names)[:3]
-    return ", ".join(first) + f" and {len(names) - 3:,} more" * (len(names) > 3)
+def asked_for(tickers: Collection[str]) -> str:
+    """That a session holds only some tickers, of which there may be many."""
+    more = f" and {len(tickers) - 3:,} more" * (len(tickers) > 3)
+    return f"only {len(tickers):,} ticker{'s' * (len(tickers) != 1)} {'were' if len(tickers) > 1 else 'was'} asked for: {', '.join(list(tickers)[:3])}{more}"

@@ -167,7 +167,7 @@ def decided(
     bar = None
     if daily and landed(lake, snapshots, daily, day, ticker):
         query = f"SELECT volume, transactions FROM {quote(daily.name)} WHERE ticker = $ticker AND date = $day"
-        bar = ask(query, ticker=ticker, day=day).fetchone() or (0.0, 0)
+        bar = next(iter(ask(query, ticker=ticker, day=day).fetchall()), (0.0, 0))
     if not daily or bar is None:
         reason = f"neither trades{f' nor {daily.name}' if daily else ''} of the session are in the lake to tell"
         return [Absent(at, part, "unknown", reason) for at, part in absent]
@@ -188,7 +188,7 @@ def by_day_bar(bar: tuple[float, int | None], held: tuple[float, int | None]) ->
     close = abs(shares) <= ROUNDING * max(abs(bar[0]), 1.0)
     if close and not trades:
         return "no eligible trade", "the minutes sum up to the day bar"
-    count = f" in {trades:,} trades" if trades else ""
+    count = f" in {trades:,} trade{'s' * (trades != 1)}" if trades else ""
     if shares > 0 or (close and (trades or 0) > 0):
         return "missing or ineligible", f"the day bar has {shares:,.6g} shares{count} more than the minutes"
     return "unknown", f"the minutes have {-shares:,.6g} shares more than the day bar"

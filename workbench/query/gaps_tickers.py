@@ -160,7 +160,7 @@ def of_ticker(table: Table, ticker: str, whole: Gap, facts: Facts, found: Eviden
         return Gap(day, whole.state, f"the whole session: {whole.reason}", whole.source, mends=whole.mends), 0.0
     volume = found.traded.get((ticker, day), 0.0)
     if volume > 0:
-        return Gap(day, "missing", f"{found.by} says that it traded", whole.source, mends="refresh it from polygon_api"), volume
+        return Gap(day, "missing", f"{found.by} that it traded", whole.source, mends="refresh it from polygon_api"), volume
     return explained(table, ticker, whole, facts, found), 0.0
 
 
@@ -176,9 +176,9 @@ def explained(table: Table, ticker: str, whole: Gap, facts: Facts, found: Eviden
             whole.source,
             mends="refresh with this symbol, or from a flat-file source",
         )
-    other = next((one for one in life.spells if one.ticker != ticker and one.covers(day) and had(life, one.asset, ticker)), None)
-    if other and not any(one.ticker == ticker and one.covers(day) for one in life.spells):
-        return Gap(day, "renamed", f"its symbol was {other.ticker}", mends=f"nothing: ask for {other.ticker}")
+    spell = next((one for one in life.spells if one.ticker != ticker and one.covers(day) and had(life, one.asset, ticker)), None)
+    if spell and not any(one.ticker == ticker and one.covers(day) for one in life.spells):
+        return Gap(day, "renamed", f"its symbol was {spell.ticker}", mends=f"nothing: ask for {spell.ticker}")
     starts = [one.listed for one in life.listings if one.listed]
     if life.known(day) is False:
         ends = [one.delisted for one in life.listings if one.delisted and one.delisted < day]
@@ -189,12 +189,13 @@ def explained(table: Table, ticker: str, whole: Gap, facts: Facts, found: Eviden
         return Gap(day, "not listed yet", f"listed {min(starts)}", mends="nothing: not listed yet")
     listed = life.known(day)
     if day in found.compared:
-        reason = f"{found.by} says nothing of it either" + f"; {SILENT}" * (not life.listings)
+        reason = f"{found.by} nothing of it either" + f"; {SILENT}" * (not life.listings)
         return Gap(day, "no trade", reason, mends="nothing: no eligible trade")
     if table.name.endswith("_day") and listed:
         return Gap(day, "no trade", "it was listed, and the session's file has no bar of it", mends="nothing: no eligible trade")
-    reason = SILENT if not life.listings else f"{found.by} of the session are not in the lake to tell"
-    return Gap(day, "unknown", reason, mends=f"refresh tickers{f' and {whole_of(table)}' * bool(whole_of(table))}")
+    other = whole_of(table)
+    reason = SILENT if not life.listings else f"{other or 'no table'} of the session is {'not ' * bool(other)}in the lake to tell"
+    return Gap(day, "unknown", reason, mends=f"refresh tickers{f' and {other}' * bool(other)}")
 
 
 def had(life: Life, asset: str, ticker: str) -> bool:
@@ -230,7 +231,7 @@ def evidence(
         traded = {(ticker, day): volume or 0.0 for ticker, day, volume in ask(asked, **between).fetchall()}
         landings = lake[other].landings(snapshots[other].version).values()
         compared = frozenset(one.session for one in landings if one.held and (not one.asked or set(names) <= set(one.asked)))
-    by = {"": "no table"}.get(other, "its day bar" if other.endswith("_day") else "its minute bars")
+    by = "its day bar says" if other.endswith("_day") else "its minute bars say"
     return Evidence(rows, traded, compared, by, lives(ask, names))
 
 
