@@ -71,6 +71,7 @@ class FarEnd:
         self.yahoo_shares: dict[str, list[tuple[str, int]]] = {"ACME": [("2024-01-31", 1_000_000), ("2024-05-02", 1_010_000)]}
         self.fred: dict[str, FredSeries] = indicators.series() if self.made else {}
         self.fred_releases: dict[int, FredRelease] = indicators.releases()
+        self.connections = 0
         self.lock, self.stopping = Lock(), Event()
         self.called: deque[float] = deque()
 

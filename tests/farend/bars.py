@@ -4,38 +4,43 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import groupby
 from random import Random
 
 from farend.faults import TIMEFRAME, TODAY
 from farend.paging import Call
 from farend.shapes import Bar, Refused, Reply, Row
-from farend.times import MINUTE_NS, NEW_YORK, at_ns, day_of, end_ns, ms
+from farend.times import MINUTE_NS, NEW_YORK, at_ns, day_of, end_ns, ms, zone_of
 
 BASE = {"second": "minute", "minute": "minute", "hour": "minute"} | dict.fromkeys(("day", "week", "month", "quarter", "year"), "day")
 UNPARSED = "Could not parse the time parameter: '{}'. Use YYYY-MM-DD or Unix MS Timestamps"
 
 
+MARKETS = {"us/market/stocks": "", "global/market/crypto": "X:", "global/market/fx": "C:"}
+
+
 def grouped(call: Call, market: str, day: str) -> Reply:
-    """All bars of a session, in no order; `t` is 16:00 in New York."""
+    """All bars of a session, in no order; `t` is 16:00 in New York, and the day's last ms for currencies."""
     far_end, session = call.far_end, parsed_day(day, "date")
     entitled(call, session, session)
+    prefix = MARKETS.get(market, "-")
     rows = []
     # A session that is still going on has no bar yet.
-    bars = far_end.market.day(session) if market == "us/market/stocks" and session <= far_end.today else {}
+    bars = far_end.market.day(session) if session <= far_end.today else {}
     for ticker, bar in bars.items():
-        if bar.otc and call.asked("include_otc") != "true":
+        if (ticker[:2] if ticker[1:2] == ":" else "") != prefix or (bar.otc and call.asked("include_otc") != "true"):
             continue
-        rows.append({"T": ticker, **shaped(rescaled(call, ticker, bar, session)), "t": ms(at_ns(session, 16))})
+        stamp = ms(end_ns(session, UTC)) - 1 if prefix else ms(at_ns(session, 16))
+        rows.append({"T": ticker, **shaped(rescaled(call, ticker, bar, session)), "t": stamp})
     Random(day).shuffle(rows)
     return Reply(counted({"queryCount": len(rows), "resultsCount": len(rows), "adjusted": adjusted(call)}, rows))
 
 
 def ranged(call: Call, ticker: str, multiplier: str, span: str, first: str, last: str) -> Reply:
     """A ticker's bars of `multiplier` `span`s. `limit` counts the bars underneath: minutes below a day, days from there on."""
-    far_end, times = call.far_end, int(multiplier)
-    start, end = instant(first, "from"), instant(last, "to", last=True)
+    far_end, times, zone = call.far_end, int(multiplier), zone_of(ticker)
+    start, end = instant(first, "from", zone), instant(last, "to", zone, last=True)
     if span not in BASE or times < 1:
         raise Refused(400, f"Could not parse the aggregate window {multiplier} {span}")
     if start > end:
@@ -43,15 +48,15 @@ def ranged(call: Call, ticker: str, multiplier: str, span: str, first: str, last
     limit = call.limit(5000, 50_000)
     # Daily bars have no time of day: the days that are touched count.
     if BASE[span] == "day":
-        start, end = at_ns(day_of(start)), end_ns(day_of(end)) - 1
-    start, end = entitled(call, day_of(start), day_of(end), start, end)
+        start, end = at_ns(day_of(start, zone), zone=zone), end_ns(day_of(end, zone), zone) - 1
+    start, end = entitled(call, day_of(start, zone), day_of(end, zone), start, end)
     backwards = call.asked("sort", "asc") == "desc"
     found = list(underneath(call, ticker, BASE[span], start, end)) if span != "second" else []
     if backwards:
         found.reverse()
     if call.place is not None:
         found = [bar for bar in found if (bar.start_ns < call.place if backwards else bar.start_ns >= call.place)]
-    windows = [(at, list(bars)) for at, bars in groupby(found, lambda bar: window(bar.start_ns, times, span, start))]
+    windows = [(at, list(bars)) for at, bars in groupby(found, lambda bar: window(bar.start_ns, times, span, start, zone))]
     page: list[tuple[int, list[Bar]]] = []
     used = 0
     while windows and (not page or used + len(windows[0][1]) <= limit):
@@ -113,7 +118,7 @@ def entitled(call: Call, first: date, last: date, start: int = 0, end: int = 0) 
 
 def underneath(call: Call, ticker: str, base: str, start: int, end: int) -> Iterator[Bar]:
     market = call.far_end.market
-    first, last = day_of(start), day_of(end)
+    first, last = day_of(start, zone_of(ticker)), day_of(end, zone_of(ticker))
     if base == "day":
         for day, bar in market.days(ticker, first, last):
             yield rescaled(call, ticker, bar, day)
@@ -123,19 +128,20 @@ def underneath(call: Call, ticker: str, base: str, start: int, end: int) -> Iter
             yield from (rescaled(call, ticker, bar, day) for bar in market.minutes_of(ticker, day) if start <= bar.start_ns <= end)
 
 
-def window(at: int, times: int, span: str, start: int) -> int:
+def window(at: int, times: int, span: str, start: int, zone: tzinfo) -> int:
     """The start of the window that a bar lies in."""
-    day = day_of(at)
+    day = day_of(at, zone)
+    midnight = at_ns(day, zone=zone)
     if BASE[span] == "minute":
         width = times * (60 if span == "hour" else 1) * MINUTE_NS
-        return at_ns(day) + (at - at_ns(day)) // width * width
+        return midnight + (at - midnight) // width * width
     if span == "day":
-        begun = day_of(start)
-        return at if times == 1 else at_ns(begun + timedelta(days=(day - begun).days // times * times))
+        begun = day_of(start, zone)
+        return at_ns(begun + timedelta(days=(day - begun).days // times * times), zone=zone)
     if span == "week":
-        return at_ns(day - timedelta(days=(day.weekday() + 1) % 7))
+        return at_ns(day - timedelta(days=(day.weekday() + 1) % 7), zone=zone)
     months = {"month": 1, "quarter": 3, "year": 12}[span]
-    return at_ns(date(day.year, (day.month - 1) // months * months + 1, 1))
+    return at_ns(date(day.year, (day.month - 1) // months * months + 1, 1), zone=zone)
 
 
 def merged(bars: list[Bar], at: int) -> Bar:
@@ -201,7 +207,7 @@ def parsed_day(text: str, name: str) -> date:
         raise Refused(400, UNPARSED.format(name)) from None
 
 
-def instant(text: str, name: str, *, last: bool = False) -> int:
+def instant(text: str, name: str, zone: tzinfo = NEW_YORK, *, last: bool = False) -> int:
     """A bound of a span in ns: a day's first or last instant, or ms."""
     if text.lstrip("-").isdigit():
         try:
@@ -210,4 +216,4 @@ def instant(text: str, name: str, *, last: bool = False) -> int:
             raise Refused(400, UNPARSED.format(name)) from None
         return int(text) * 1_000_000
     day = parsed_day(text, name)
-    return end_ns(day) - 1 if last else at_ns(day)
+    return end_ns(day, zone) - 1 if last else at_ns(day, zone=zone)

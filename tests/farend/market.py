@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from farend import made
+from farend import made, others
 from farend.shapes import Bar, Row
-from farend.times import at_ns, day_of
+from farend.times import at_ns, day_of, zone_of
 
 FLATFILES = Path(__file__).resolve().parents[3] / "shared" / "flatfiles"
 STOCKS = FLATFILES / "us_stocks_sip"
@@ -112,7 +112,7 @@ class Market:
         """The whole market's bars of a session, unadjusted."""
         found: dict[str, Bar] = {}
         if self.made:
-            found |= made.day(day)
+            found |= made.day(day) | others.day(day)
         if self.real:
             found |= {ticker: bars[0] for ticker, bars in real_bars("day_aggs_v1", day).items()}
         for (ticker, session), bar in self.bars.items():
@@ -120,7 +120,7 @@ class Market:
                 found.pop(ticker, None)
                 if bar:
                     found[ticker] = bar
-        return {ticker: bar.at(at_ns(day)) for ticker, bar in found.items()}
+        return {ticker: bar.at(at_ns(day, zone=zone_of(ticker))) for ticker, bar in found.items()}
 
     def sessions(self, dataset: str = "bars") -> list[date]:
         """The sessions of which there are "bars", "minutes", "trades" or "quotes", oldest first."""
@@ -129,7 +129,7 @@ class Market:
         if self.real:
             found |= set(files(names[dataset]))
         if self.made:
-            found |= set(made.SESSIONS)
+            found |= {*made.SESSIONS, *others.DAYS}
         return sorted(found)
 
     def days(self, ticker: str, start: date, end: date) -> Iterator[tuple[date, Bar]]:
@@ -144,7 +144,7 @@ class Market:
             return self.minutes[ticker, day] or []
         if self.real and (bars := real_bars("minute_aggs_v1", day).get(ticker)):
             return bars
-        return made.minutes(ticker, day) if self.made else []
+        return (made.minutes(ticker, day) or others.minutes(ticker, day)) if self.made else []
 
     def ticks(self, kind: str, ticker: str, day: date) -> "Ticks":
         """A ticker's trades or quotes of a session, by SIP time and sequence number."""
@@ -153,7 +153,7 @@ class Market:
             return Ticks(put[ticker, day] or [])
         if self.real and (rows := real_ticks(kind, day).get(ticker)):
             return Ticks(rows, real_ticks(kind, day)[""][0])
-        return Ticks(made.ticks(kind, ticker, day) if self.made else [])
+        return Ticks((made.ticks(kind, ticker, day) or others.ticks(kind, ticker, day)) if self.made else [])
 
 
 @dataclass
@@ -165,7 +165,7 @@ class Ticks:
 
     def stamp(self, nth: int) -> int:
         row = self.rows[nth]
-        return int(row[self.header.index("sip_timestamp")] if self.header else row["sip_timestamp"])
+        return int(row[self.header.index("sip_timestamp")]) if self.header else stamp(row)
 
     def row(self, nth: int) -> Row:
         row = self.rows[nth]
@@ -173,9 +173,14 @@ class Ticks:
         return fractional(shaped)
 
 
+def stamp(row: Row) -> int:
+    """The time that a row is found by: the SIP's, or the exchange's where there is no SIP."""
+    return int(row["sip_timestamp"] if "sip_timestamp" in row else row["participant_timestamp"])
+
+
 def fractional(row: Row) -> Row:
     """Since fractions are reported, `size` is whole and `decimal_size` is exact."""
-    if "size" in row and "decimal_size" not in row and day_of(row["sip_timestamp"]) >= FRACTIONS_FROM:
+    if "sip_timestamp" in row and "size" in row and "decimal_size" not in row and day_of(row["sip_timestamp"]) >= FRACTIONS_FROM:
         row["decimal_size"] = f"{row['size']:.6f}"
         row["size"] = int(row["size"])
     return row

@@ -70,6 +70,11 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     timeout = 60
 
+    def setup(self) -> None:
+        super().setup()
+        with self.far_end.lock:
+            self.far_end.connections += 1
+
     def log_message(self, format: str, *args: object) -> None:
         """Be quiet."""
 

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from farend.paging import Call
@@ -82,6 +82,8 @@ def chart(call: Call, symbol: str) -> Reply:
     }
     quote["volume"] = [None if bar.volume < 0 else round(bar.volume / factor) for _, _, bar, factor in bars]
     result: Row = {"meta": meta(call, symbol, width, every), "indicators": {"quote": [quote] if bars else [{}]}}
+    if width in WIDTHS:
+        result["meta"]["tradingPeriods"] = trading_periods(call, sorted({day for _, day, *_ in bars}))
     if bars:
         result["timestamp"] = [at for at, *_ in bars]
     if width not in WIDTHS:
@@ -156,15 +158,27 @@ def events(call: Call, ticker: str, start: int, end: int) -> Row:
     return found
 
 
+def part(day: date, start: tuple[int, int], end: tuple[int, int]) -> Row:
+    """A part of a session, as Yahoo tells it."""
+    noon = datetime.combine(day, time(12), NEW_YORK)
+    offset = int((noon.utcoffset() or timedelta()).total_seconds())
+    at = {"start": at_ns(day, *start) // SECOND_NS, "end": at_ns(day, *end) // SECOND_NS}
+    return {"timezone": noon.tzname(), **at, "gmtoffset": offset}
+
+
+PARTS = {"pre": ((4, 0), (9, 30)), "regular": ((9, 30), (16, 0)), "post": ((16, 0), (20, 0))}
+
+
+def trading_periods(call: Call, days: list[date]) -> Any:
+    """The sessions of an intraday chart: the regular ones alone, or with what is before and after them."""
+    if call.asked("includePrePost").lower() == "true":
+        return {name: [[part(day, *bounds)] for day in days] for name, bounds in PARTS.items()}
+    return [[part(day, *PARTS["regular"])] for day in days]
+
+
 def meta(call: Call, symbol: str, width: str, every: list[tuple[date, Bar]]) -> Row:
     first, (last, bar) = every[0][0], every[-1]
-    offset = int((datetime.combine(last, datetime.min.time(), NEW_YORK).utcoffset() or timedelta()).total_seconds())
-    zone = datetime.combine(last, datetime.min.time(), NEW_YORK).tzname()
-
-    def part(start: tuple[int, int], end: tuple[int, int]) -> Row:
-        at = {"start": at_ns(last, *start) // SECOND_NS, "end": at_ns(last, *end) // SECOND_NS}
-        return {"timezone": zone, **at, "gmtoffset": offset}
-
+    now = part(last, *PARTS["regular"])
     return {
         "currency": "USD",
         "symbol": symbol,
@@ -174,15 +188,15 @@ def meta(call: Call, symbol: str, width: str, every: list[tuple[date, Bar]]) -> 
         "firstTradeDate": at_ns(first, 9, 30) // SECOND_NS,
         "regularMarketTime": at_ns(last, 16) // SECOND_NS,
         "hasPrePostMarketData": True,
-        "gmtoffset": offset,
-        "timezone": zone,
+        "gmtoffset": now["gmtoffset"],
+        "timezone": now["timezone"],
         "exchangeTimezoneName": "America/New_York",
         "regularMarketPrice": bar.close,
         "fiftyTwoWeekHigh": bar.high,
         "fiftyTwoWeekLow": bar.low,
         "chartPreviousClose": bar.open,
         "priceHint": 2,
-        "currentTradingPeriod": {"pre": part((4, 0), (9, 30)), "regular": part((9, 30), (16, 0)), "post": part((16, 0), (20, 0))},
+        "currentTradingPeriod": {name: part(last, *bounds) for name, bounds in PARTS.items()},
         "dataGranularity": width,
         "range": call.asked("range"),
         "validRanges": list(RANGES),
