@@ -36,6 +36,8 @@ CONNECT_S = 10.0
 # A far end that asks for a longer wait than this many of the limiter's windows is not waited for.
 LONGEST_WINDOWS = 5.0
 
+ENVELOPE = {"status", "request_id", "count", "queryCount", "resultsCount", "adjusted", "ticker", "next_url"}
+
 # Prices and sizes stay the text that they came as, so that nothing rounds them on their way to a flat file.
 exactly = partial(json.loads, parse_float=str, parse_constant=str)
 
@@ -104,8 +106,8 @@ class Calls:
             retries=0,
             connection_pool_kw={"retries": Retry(total=False, redirect=False, raise_on_redirect=False)},
         )
-        made.client = Watched(made.client)  # type: ignore[assignment]
-        made.vx.client = Watched(made.vx.client)  # type: ignore[assignment]
+        made.client = Watched(made.client)
+        made.vx.client = Watched(made.vx.client)
         return made
 
     def once(self) -> "Calls":
@@ -118,8 +120,8 @@ class Calls:
         """Give back connections; the next call connects anew."""
         client, self._client = self._client, None
         if client:
-            client.client.pool.clear()  # type: ignore[attr-defined]
-            client.vx.client.pool.clear()  # type: ignore[attr-defined]
+            client.client.pool.clear()
+            client.vx.client.pool.clear()
 
     # ------------------------------------------------------------------ asking
 
@@ -167,7 +169,7 @@ class Calls:
             raise broken(what, self.where, f"{type(body).__name__} in the place of an object")
         if "results" not in body:
             # An envelope without content; a few endpoints answer with the record itself.
-            return [] if {"status", "resultsCount", "count"} & body.keys() else [body]
+            return [body] if body.keys() - ENVELOPE else []
         found = body["results"]
         return found if isinstance(found, list) else [] if found is None else [found]
 

@@ -25,6 +25,8 @@ SERVED = GROUPED | {
     *(f"{asset}_minute" for asset in ("stock", "option", "index", "forex", "crypto")),
     *("stock_trades", "stock_quotes", "option_trades", "option_quotes", "crypto_trades", "forex_quotes"),
 }
+# Quote currencies of four letters; all others have three.
+LONG_QUOTES = ("USDT", "USDC")
 # They would change the path of the call, or the list that names the answer.
 MISLEADING = re.compile(r"[/?#%\\,&]")
 
@@ -93,3 +95,17 @@ def spans(table: str, days: Sequence[date]) -> list[tuple[date, ...]]:
 def cheaper_whole(table: str, sessions: int, tickers: int) -> bool:
     """Whether the whole market's sessions cost fewer calls than the tickers do: then rows of other tickers are passed over."""
     return table in GROUPED and 0 < sessions < tickers
+
+
+def flat_name(ticker: str) -> str:
+    """A symbol as flat files write it: the API's bars say X:BTCUSD for X:BTC-USD."""
+    kind, pair = ticker[:2], ticker[2:]
+    if kind not in ("X:", "C:") or "-" in pair or len(pair) < 6:
+        return ticker
+    size = next((len(quote) for quote in LONG_QUOTES if pair.endswith(quote) and kind == "X:" and len(pair) > len(quote) + 1), 3)
+    return f"{kind}{pair[:-size]}-{pair[-size:]}"
+
+
+def bar_name(ticker: str) -> str:
+    """A symbol as the API's bars write it."""
+    return ticker.replace("-", "") if ticker[:2] in ("X:", "C:") else ticker

@@ -22,10 +22,13 @@ from uuid import uuid4
 
 from workbench.errors import LakeError
 from workbench.sources import FlatFile
+from workbench.sources.api_questions import flat_name
 from workbench.tables import Table
 from workbench.tables.spec import midnight_ns
 
 MS = 1_000_000
+# How far before midnight the stamp of a day's bar may lie.
+SHORT_MS = 30 * 60 * 1000
 MEMBER_BYTES = 1024 * 1024
 INTEGERS = {"BIGINT", "INTEGER", "SMALLINT", "TINYINT"}
 # The API's names for a bar's columns, the most exact first: decimal texts came with fractional shares.
@@ -40,24 +43,8 @@ BAR_FIELDS = {
 }
 EXACT = {"size": "decimal_size", "ask_size": "decimal_ask_size", "bid_size": "decimal_bid_size"}
 LISTS = {"conditions", "indicators"}
-# Quote currencies of four letters; all others have three.
-LONG_QUOTES = ("USDT", "USDC")
 
 OTC, STRAY = "over-the-counter bars", "rows stamped outside the sessions asked for"
-
-
-def flat_name(ticker: str) -> str:
-    """A symbol as flat files write it: the API's bars say X:BTCUSD for X:BTC-USD."""
-    kind, pair = ticker[:2], ticker[2:]
-    if kind not in ("X:", "C:") or "-" in pair or len(pair) < 6:
-        return ticker
-    size = next((len(quote) for quote in LONG_QUOTES if pair.endswith(quote) and kind == "X:" and len(pair) > len(quote) + 1), 3)
-    return f"{kind}{pair[:-size]}-{pair[-size:]}"
-
-
-def bar_name(ticker: str) -> str:
-    """A symbol as the API's bars write it."""
-    return ticker.replace("-", "") if ticker[:2] in ("X:", "C:") else ticker
 
 
 @dataclass
@@ -67,6 +54,8 @@ class Sessions:
     table: Table
     days: Sequence[date]
     left: Counter[str] = field(default_factory=Counter)
+    seen: int = 0
+    outside: int = 0
 
     def __post_init__(self) -> None:
         self.days = sorted(self.days)
@@ -75,18 +64,26 @@ class Sessions:
 
     def of(self, ns: int) -> date | None:
         """The session that a stamp falls on; None, and counted, if it is not wanted."""
+        self.seen += 1
         at = bisect_right(self.starts, ns) - 1
         if at >= 0 and ns < self.ends[at]:
             return self.days[at]
         self.left[STRAY] += 1
+        self.outside += not self.starts[0] <= ns < self.ends[-1]
         return None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether there are rows, and all of other times than the span that was asked for."""
+        return 0 < self.seen == self.outside
 
 
 def bars(records: Iterable[Any], sessions: Sessions, ticker: str | None = None) -> Iterator[tuple[date, list[Any]]]:
     """Bars as rows of flat files, each with its session; `ticker` is theirs unless each says its own.
 
-    A bar of a day begins at the session's midnight, as flat files have it, whatever its stamp: that of a whole market's bars is 16:00. A bar
-    without a stamp goes to the session of the one before, where landing finds it faulty.
+    A bar of a day begins at the session's midnight, as flat files have it, whatever its stamp: that of a whole market's bars is 16:00, and
+    those of single tickers may fall short of midnight if the far end's clock does. A bar without a stamp goes to the session of the one
+    before, where landing finds it faulty.
     """
     table = sessions.table
     fields = [BAR_FIELDS.get(name, ()) for name in table.headers[0]]
@@ -94,6 +91,7 @@ def bars(records: Iterable[Any], sessions: Sessions, ticker: str | None = None) 
     named = table.headers[0].index("ticker")
     counted = [n for n, column in enumerate(table.vendor) if column.type in INTEGERS and n != stamped]
     midnights = {day: midnight_ns(day, table.zone) for day in sessions.days} if table.name.endswith("_day") else {}
+    short = SHORT_MS if midnights and ticker is not None else 0
     day = sessions.days[0]
     for record in records:
         bar = record if isinstance(record, dict) else {}
@@ -101,7 +99,7 @@ def bars(records: Iterable[Any], sessions: Sessions, ticker: str | None = None) 
             sessions.left[OTC] += 1
         stamp = whole(bar.get("t"))
         if isinstance(stamp, int):
-            found = sessions.of(stamp * MS)
+            found = sessions.of((stamp + short) * MS)
             if not found:
                 continue
             day = found

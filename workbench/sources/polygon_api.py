@@ -19,17 +19,16 @@ from typing import Any
 from workbench.errors import BadKeys, NotEntitled, NotPublished, RateLimited, SourceError, Unreachable, WorkbenchError
 from workbench.sources import Answer, Question, Verdict
 from workbench.sources.api_calls import Calls, exactly
+from workbench.sources.api_checks import Walls, check_times, delayed, records
 from workbench.sources.api_drafts import Brought, Draft
-from workbench.sources.api_questions import LIMIT, MARKETS, cheaper_whole, questions, refuses, trouble_with
-from workbench.sources.api_refusals import Page, broken, sentence
-from workbench.sources.api_rows import OTC, Sessions, Sheet, bar_name, bars, flat_name, sheet, storing, text_of, ticks
+from workbench.sources.api_questions import LIMIT, MARKETS, bar_name, cheaper_whole, flat_name, questions, refuses, trouble_with
+from workbench.sources.api_refusals import Page, sentence
+from workbench.sources.api_rows import OTC, Sessions, Sheet, bars, sheet, storing, text_of, ticks
 from workbench.sources.limiter import Limiter, Run, Stopped, rate_of
 from workbench.tables import Table, find
 
 # Tickers that are asked at a time. A page of ticks takes some 60 MB while it is read.
 LANES, TICK_LANES = 8, 2
-# How many refusals of the same kind are proof enough that the next question would be refused, too.
-PROOF = 3
 # How many tickers in a row may find the far end dead before the others are not tried.
 DEAD = 2
 STATES: dict[type[WorkbenchError], str] = {BadKeys: "wrong key", NotEntitled: "not entitled", RateLimited: "rate limited"}
@@ -56,7 +55,7 @@ class PolygonAPI:
     calls: Calls = field(init=False, repr=False)
     _runs: set[Run] = field(default_factory=set, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
-    _walls: dict[str, list[date]] = field(default_factory=lambda: defaultdict(list), init=False, repr=False)
+    _walls: Walls = field(default_factory=Walls, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.limiter = Limiter(rate_of(self.rate), self.window_s, tell=lambda text: self.tell(f"{self.name}: {text}"))
@@ -97,11 +96,11 @@ class PolygonAPI:
 
     def _market(self, run: Run, table: Table, day: date, tickers: tuple[str, ...], folder: Path) -> Answer:
         """One session of a whole market, or of those tickers of it that are wanted."""
-        began, answer = time.monotonic(), Draft(table, day, tickers)
+        began, answer, sessions = time.monotonic(), Draft(table, day, tickers), Sessions(table, [day])
         what = f"{table.name} of {day}"
         locale, _, market = MARKETS[table.name].partition("/")
         try:
-            self._expect(table, day, what)
+            self._walls.expect(table, day, what)
             # Symbols that are asked for by name may be traded over the counter; flat files hold none of these.
             page = self.calls.page(
                 run,
@@ -114,21 +113,19 @@ class PolygonAPI:
                 market_type=market.removeprefix("market/"),
                 include_otc=bool(tickers),
             )
-            records = self._results(page, table, what)
-            self._allowed(table, day)
+            found = [row for _, row in bars(records(page, table, what, self.calls.where), sessions)]
+            check_times(sessions, what, self.calls.where)
+            self._walls.allowed(table, day)
         except NotPublished:
-            page, records = Page({}), []
+            page, found = Page({}), []
         except BadKeys:
             raise
         except SourceError as fault:
-            self._refused(table, day, fault)
+            self._walls.refused(table, day, fault)
             answer.fault = sentence(fault)
             return answer.done(None, time.monotonic() - began)
         wanted = {flat_name(ticker): ticker for ticker in tickers}
-        sessions = Sessions(table, [day])
-        rows = sorted(
-            (row for _, row in bars(records, sessions) if not tickers or row[0] in wanted), key=lambda row: str(row[0] or "").encode()
-        )
+        rows = sorted((row for row in found if not tickers or row[0] in wanted), key=lambda row: str(row[0] or "").encode())
         answer.transferred, answer.left = page.transferred, sessions.left
         answer.late(delayed=bool(rows) and delayed(page))
         if tickers:
@@ -174,7 +171,7 @@ class PolygonAPI:
         if timespan == "minute" and table.zone == "UTC":
             # A date may be New York's to the API; milliseconds are nobody's.
             span = (table.session_ns(start)[0] // 1_000_000, table.session_ns(end)[1] // 1_000_000 - 1)
-        self._expect(table, end, what)
+        self._walls.expect(table, end, what)
         sessions, one = Sessions(table, days), Brought(ticker)
         texts: dict[date, list[bytes]] = defaultdict(list)
         counts: Counter[date] = Counter()
@@ -182,14 +179,15 @@ class PolygonAPI:
         pages = self.calls.pages(run, what, "list_aggs", exactly, ticker=bar_name(ticker), **asked, adjusted=False, sort="asc", limit=LIMIT)
         for page in pages:
             found: dict[date, list[list[Any]]] = defaultdict(list)
-            for day, row in bars(self._results(page, table, what, ticker), sessions, flat_name(ticker)):
+            for day, row in bars(records(page, table, what, self.calls.where, ticker), sessions, flat_name(ticker)):
                 found[day].append(row)
             for day, rows in found.items():
                 texts[day].append(text_of(rows))
                 counts[day] += len(rows)
             one.transferred += page.transferred
             one.delayed |= delayed(page)
-        self._allowed(table, end)
+        check_times(sessions, what, self.calls.where)
+        self._walls.allowed(table, end)
         one.lines = {day: (b"".join(parts), counts[day]) for day, parts in texts.items()}
         one.left = sessions.left
         return one
@@ -233,20 +231,21 @@ class PolygonAPI:
         kind = table.name.partition("_")[2]
         what = f"{table.name} of {ticker}, {day}"
         start, end = table.session_ns(day)
-        self._expect(table, day, what)
+        self._walls.expect(table, day, what)
         sessions, one = Sessions(table, [day]), Brought(ticker, sheet=sheet(folder, table, day, header=False))
         assert one.sheet
         asked = {"timestamp_gte": start, "timestamp_lt": end, "order": "asc", "sort": "timestamp", "limit": LIMIT}
         try:
             for page in self.calls.pages(run, what, f"list_{kind}", exactly, ticker=ticker, **asked):
-                rows = list(ticks(self._results(page, table, what), sessions, flat_name(ticker)))
+                rows = list(ticks(records(page, table, what, self.calls.where), sessions, flat_name(ticker)))
                 one.sheet.add(text_of(rows), len(rows))
                 one.transferred += page.transferred
                 one.delayed |= delayed(page)
         except BaseException:
             one.drop()
             raise
-        self._allowed(table, day)
+        check_times(sessions, what, self.calls.where)
+        self._walls.allowed(table, day)
         one.left = sessions.left
         return one
 
@@ -287,7 +286,7 @@ class PolygonAPI:
                     raise
                 except SourceError as fault:
                     one = Brought(ticker, fault=fault)
-                    self._refused(table, last, fault)
+                    self._walls.refused(table, last, fault)
                     dead = dead + 1 if isinstance(fault, Unreachable) else 0
                     if not run.over and (dead >= DEAD or isinstance(fault, RateLimited)):
                         self.limiter.end(run, type(fault)(f"{table.name} was not asked for any further: {fault}"))
@@ -299,47 +298,6 @@ class PolygonAPI:
                     future.result().drop()
             self.limiter.end(run, Stopped("nobody waits for the answer any more"))
             pool.shutdown(wait=False, cancel_futures=True)
-
-    def _results(self, page: Page, table: Table, what: str, ticker: str = "") -> list[Any]:
-        """The records of a page. Raises `BrokenAnswer` if it is no list of them, or of something else than was asked for."""
-        body, where = page.body, self.calls.where
-        if not isinstance(body, dict):
-            raise broken(what, where, f"{type(body).__name__} in the place of an object")
-        if body.get("adjusted") is True and table.asset in ("stocks", "options"):
-            raise broken(what, where, "prices adjusted for splits, although raw ones were asked for")
-        if ticker and body.get("ticker") not in (None, bar_name(ticker)):
-            raise broken(what, where, f"bars of {str(body['ticker'])[:40]!r}")
-        found = body.get("results")
-        if found is None and body.get("resultsCount") not in (None, 0):
-            raise broken(what, where, f"a count of {str(body['resultsCount'])[:20]} and no results")
-        if not isinstance(found, list | None):
-            raise broken(what, where, f"{type(found).__name__} in the place of a list of results")
-        return found or []
-
-    # ------------------------------------------------------------------ what the plan covers
-
-    def _expect(self, table: Table, last: date, what: str) -> None:
-        """Raise `NotEntitled` without a call where enough calls have shown it."""
-        if sum(day >= last for day in self._walls[table.name]) >= PROOF:
-            raise NotEntitled(
-                f"{what} was not asked for: the plan of this key refused {table.name} {PROOF} times, for this and later sessions;"
-                " nothing was landed; ask for tables and dates within the plan, or take another source"
-            )
-
-    def _refused(self, table: Table, last: date, fault: SourceError) -> None:
-        """Take note of what the plan does not cover: sessions up to one, or the whole table."""
-        said = str(fault)
-        if isinstance(fault, NotEntitled) and "was not asked for" not in said and "before end of day" not in said:
-            if "timeframe" in said:
-                self._walls[table.name].append(last)
-            elif "not entitled to this data" in said and table.asset != "indices":
-                # Indices are sold by provider: one may be covered and another not.
-                self._walls[table.name].append(date.max)
-
-    def _allowed(self, table: Table, last: date) -> None:
-        """Forget refusals that were none of the plan's."""
-        if self._walls.get(table.name):
-            self._walls[table.name] = [day for day in self._walls[table.name] if day < last]
 
     # ------------------------------------------------------------------ everything else
 
@@ -388,8 +346,3 @@ class PolygonAPI:
             with self._lock:
                 self._runs.discard(run)
             self.limiter.end(run, Stopped("nobody waits for the answer any more"))
-
-
-def delayed(page: Page) -> bool:
-    """Whether a page says that its plan's data are delayed."""
-    return isinstance(page.body, dict) and page.body.get("status") == "DELAYED"

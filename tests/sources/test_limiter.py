@@ -1,0 +1,172 @@
+"""Turns for calls: the plan's limit is used up and not overstepped, learnt where nobody tells it, and nobody waits for ever."""
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from workbench.errors import BadSetting
+from workbench.sources.limiter import LEAST, Limiter, Run, Stopped, rate_of
+
+
+class Plan:
+    """A far end that lets so many calls through in any window, and takes `delay_s` for each."""
+
+    def __init__(self, rate: int, window_s: float, delay_s: float = 0.0):
+        self.rate, self.window_s, self.delay_s = rate, window_s, delay_s
+        self.passed: deque[float] = deque()
+        self.count = self.refusals = 0
+        self.lock = threading.Lock()
+
+    def ask(self) -> bool:
+        time.sleep(self.delay_s)
+        with self.lock:
+            now = time.monotonic()
+            while self.passed and self.passed[0] + self.window_s <= now:
+                self.passed.popleft()
+            if len(self.passed) >= self.rate:
+                self.refusals += 1
+                return False
+            self.passed.append(now)
+            self.count += 1
+            return True
+
+
+def call(limiter: Limiter, plan: Plan, run: Run, after_s: float = 0.0) -> None:
+    while True:
+        limiter.take(run)
+        if plan.ask():
+            limiter.done()
+            return
+        limiter.refused(after_s)
+
+
+def calls(limiter: Limiter, plan: Plan, seconds: float, threads: int = 1) -> float:
+    """Call as often as the limiter allows for so long; gives how long it took to be refused or to be let through for the last time."""
+    run, until = Run(), time.monotonic() + seconds
+
+    def keep_calling() -> None:
+        while time.monotonic() < until:
+            call(limiter, plan, run)
+
+    started = time.monotonic()
+    threading.Timer(seconds, lambda: limiter.end(run, Stopped("time is up"))).start()
+    with ThreadPoolExecutor(threads) as pool:
+        for future in [pool.submit(keep_calling) for _ in range(threads)]:
+            assert isinstance(future.exception(), Stopped | None)
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_a_told_limit_is_used_up_and_never_overstepped(threads: int) -> None:
+    plan = Plan(20, 1.0, delay_s=0.002)
+    taken = calls(Limiter(20, 1.0), plan, 4.9, threads)
+    assert plan.refusals == 0
+    # Five windows begin in 4.9 s.
+    assert plan.count >= 0.95 * 5 * 20, f"{plan.count} calls in {taken:.2f} s"
+
+
+def test_a_limit_is_learnt_from_one_refusal_and_then_used_up() -> None:
+    plan, limiter = Plan(20, 1.0, delay_s=0.002), Limiter(window_s=1.0)
+    calls(limiter, plan, 4.9)
+    assert (limiter.rate, plan.refusals) == (20, 1)
+    assert plan.count >= 0.95 * 5 * 20
+
+
+def test_many_threads_overstep_a_small_plan_once() -> None:
+    plan, limiter = Plan(5, 1.0, delay_s=0.01), Limiter(window_s=1.0)
+    calls(limiter, plan, 2.9, threads=8)
+    assert (limiter.rate, plan.refusals, plan.count) == (5, 1, 15)
+
+
+def test_threads_that_are_refused_together_learn_the_whole_limit() -> None:
+    plan, limiter = Plan(30, 1.0, delay_s=0.01), Limiter(window_s=1.0)
+    calls(limiter, plan, 3.9, threads=8)
+    assert limiter.rate == 30
+    assert plan.refusals <= 8, "only those that were under way when the limit was learnt"
+    assert plan.count >= 0.95 * 4 * 30
+
+
+def test_a_minute_that_somebody_else_used_up_teaches_no_smaller_plan_than_there_is() -> None:
+    plan, limiter = Plan(5, 1.0), Limiter(window_s=1.0)
+    for _ in range(3):
+        plan.ask()
+    calls(limiter, plan, 3.5)
+    assert limiter.rate == LEAST == 5
+    assert plan.refusals <= 4
+
+
+def test_a_plan_below_the_smallest_is_believed_after_a_whole_window() -> None:
+    plan, limiter = Plan(2, 0.5), Limiter(window_s=0.5)
+    calls(limiter, plan, 3.0)
+    assert limiter.rate == 2
+
+
+def test_a_wait_that_the_far_end_asks_for_is_kept() -> None:
+    plan, limiter, run = Plan(1, 0.1), Limiter(window_s=0.1), Run()
+    call(limiter, plan, run)
+    started = time.monotonic()
+    call(limiter, plan, run, after_s=0.6)
+    assert 0.6 <= time.monotonic() - started < 0.9
+
+
+def test_a_plan_without_a_limit_is_asked_a_hundred_times_a_second_at_most() -> None:
+    plan = Plan(10**6, 60.0)
+    calls(Limiter(), plan, 1.9, threads=4)
+    assert 190 <= plan.count <= 200
+    assert not plan.refusals
+
+
+def test_who_waits_is_woken_when_the_run_ends() -> None:
+    limiter, run, other = Limiter(1, 60.0), Run(), Run()
+    call(limiter, Plan(9, 60.0), run)
+    threading.Timer(0.1, lambda: limiter.end(run, Stopped("enough"))).start()
+    started = time.monotonic()
+    with pytest.raises(Stopped, match="enough"):
+        limiter.take(run)
+    with pytest.raises(Stopped):
+        limiter.pause(run, 60)
+    assert time.monotonic() - started < 1
+    assert not other.over
+
+
+def test_a_pause_lasts_as_long_as_it_is_asked_for() -> None:
+    started = time.monotonic()
+    Limiter().pause(Run(), 0.2)
+    assert 0.2 <= time.monotonic() - started < 0.5
+
+
+def test_a_long_wait_is_told_once() -> None:
+    told: list[str] = []
+    limiter, run = Limiter(1, 60.0, tell=told.append), Run()
+    call(limiter, Plan(9, 60.0), run)
+    threading.Timer(0.3, lambda: limiter.end(run, Stopped("enough"))).start()
+
+    def wait(_: Any) -> None:
+        with pytest.raises(Stopped):
+            limiter.take(run)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(wait, range(4)))
+    assert told == ["waiting 60 s for the plan's limit of 1 call a minute"]
+
+
+def test_what_was_learnt_is_told() -> None:
+    told: list[str] = []
+    limiter, run = Limiter(tell=told.append), Run()
+    for _ in range(7):
+        limiter.take(run)
+        limiter.done()
+    limiter.take(run)
+    limiter.refused()
+    assert told == ["the plan allows 7 calls a minute, as its refusal shows"]
+
+
+def test_the_setting_says_calls_a_minute_or_nothing() -> None:
+    assert (rate_of(""), rate_of(" 5 ")) == (None, 5)
+    for text in ("five", "0", "-1", "5/min", "1e3"):
+        with pytest.raises(BadSetting, match="POLYGON_API_RATE"):
+            rate_of(text)
