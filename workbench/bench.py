@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from workbench import sessions
 from workbench.config import Settings
-from workbench.errors import BadRange, NoLake, UsageError
+from workbench.errors import BadRange, NoLake, NoSource, UsageError
 from workbench.lake.readers import Reader, exclusive
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
@@ -152,6 +152,72 @@ class Workbench:
         from workbench.query.rows import Rows
 
         return Rows(self.lake, self.catalog.held, self.settings.timezone, self.settings.threads)
+
+    def gaps(
+        self,
+        table: str,
+        start: date | str | None = None,
+        end: date | str | None = None,
+        tickers: str | Sequence[str] | None = None,
+        *,
+        by: Literal["session", "minute", "market"] = "session",
+        everything: bool = False,
+    ) -> Report:
+        """What of a table is not in the lake as it should be, and why: by session, or by ticker and session where tickers are named.
+
+        `by="minute"` tells of one ticker's session (`start`) which minutes have no bar and whether that is right; `by="market"` which tickers
+        traded by their day bars and have no minutes. `everything` adds what is as it should be. `report.facts["problems"]` counts what
+        a user would want mended; `repair` makes the refresh that does. Raises `UnknownName`, `UsageError` or `BadRange`.
+        """
+        from workbench.query import gaps, gaps_market, gaps_minutes, gaps_tickers
+
+        first, last = as_date(start), as_date(end)
+        names = [tickers] if isinstance(tickers, str) else list(tickers or ())
+        if by == "market":
+            return gaps_market.market(self.lake, self.snapshots(), table, first, last, threads=self.settings.threads)
+        try:
+            best = self.settings.chosen_source.partition(":")[0]
+        except NoSource:
+            best = "polygon_s3"
+        best = best if best in ("polygon_api", "yahoo") else "polygon_s3"
+        if by == "minute":
+            if len(names) != 1 or not first:
+                raise UsageError("minutes are told of one ticker's session; nothing was done. Give one ticker, and the session as start.")
+            return gaps_minutes.minutes(self.lake, self.sql, self.snapshots(), table, names[0], first, best=best)
+        if names:
+            return gaps_tickers.tickers(self.lake, self.sql, self.snapshots(), table, names, first, last, everything=everything, best=best)
+        return gaps.gaps(self.lake, self.snapshots(), table, first, last, everything=everything, best=best)
+
+    def repair(self, report: Report, source: str | None = None) -> "Refresh":
+        """The refresh that mends what a report of gaps tells, planned and not run yet. What no refresh mends is in its plan's `notes`."""
+        from workbench import plan
+        from workbench.chain import chain_of
+        from workbench.query.gaps_repair import repair
+        from workbench.refresh import Refresh
+        from workbench.universe import resolve
+
+        wanted = repair(report)
+        chain = chain_of(self.settings.with_source(source))
+        try:
+            every = resolve(self, self.settings.universe) if chain.rows else ()
+            made = plan.Plan([], chain.name, [*chain.notes, *wanted.notes])
+            for one in wanted.wanted:
+                some = plan.plan(
+                    self.lake,
+                    chain.only(one.sources),
+                    [one.table],
+                    one.sessions[0],
+                    one.sessions[-1],
+                    symbols=one.tickers,
+                    universe=every,
+                    again=one.again,
+                    only=frozenset(one.sessions),
+                )
+                made += [step for step in some if step not in made]
+        except BaseException:
+            chain.close()
+            raise
+        return Refresh(self.lake, chain, made, None, self.settings.scratch / "fetch", (), every)
 
     def status(self) -> Report:
         """What the lake holds, a row for each table that holds something."""

@@ -2,9 +2,9 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,13 @@ class Chain:
     def notes(self) -> list[str]:
         """A sentence for each leg that is left out."""
         return [f"{name} is left out: {why}." for name, why in self.skipped.items()]
+
+    def only(self, names: Sequence[str]) -> "Chain":
+        """The same chain with some of its sources; all of them if none are named."""
+        if not names:
+            return self
+        files = self.files if self.files and self.files.name in names else None
+        return replace(self, files=files, rows=tuple(leg for leg in self.rows if leg.name in names), skipped={})
 
     def check(self) -> Verdict:
         """Try the first source with its cheapest call."""

@@ -3,7 +3,7 @@
 Flat files come first. What they lack of due sessions is asked of the sources of rows behind them (`workbench.legs`).
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -155,13 +155,14 @@ def plan(
     symbols: Sequence[str] = (),
     universe: Sequence[str] = (),
     again: bool = False,
+    only: Collection[date] = (),
 ) -> Plan:
     """List the chain's flat files and decide what to do about them, and what to ask of the sources behind them.
 
     Without dates a folder is taken whole, and any other source for its newest 30 due sessions. The newest `last` sessions are looked at besides, and
     asked for again where that is how a source is listed. `symbols` are asked of sources that serve symbol by symbol; without any they
     are asked for the whole market where they can be, else for `universe`. Raises `UnknownName` for a dataset that is not declared, `BadRange` for dates that make no
-    range, and `SourceError` if flat files cannot be listed and nothing stands behind them.
+    range, and `SourceError` if flat files cannot be listed and nothing stands behind them. `only` leaves out all other sessions.
     """
     notes = list(chain.notes)
     newest = sessions.today()
@@ -195,10 +196,13 @@ def plan(
             held, stands = lake[table.name].landings(), list(refusals(lake.root, table.name))
             lost = lost_landings(lake[table.name])
             found = decide(table, listed, held, stands, expected, lost=lost, again=again)
+            if only and not chain.files:
+                # Asked for beside a flat file that is here and lacks them.
+                found = [Step(table.name, day, "missing", "gaps", table.key_of(table.feeds[0], day)) for day in sorted(only)]
             if chain.rows:
                 anew = set(sessions.last_sessions(table, last)) if last else set()
                 found = legs.assign(table, found, held, chain, symbols, universe, anew, down)
-            steps += [step if step.source else replace(step, source=chain.name) for step in found]
+            steps += [step if step.source else replace(step, source=chain.name) for step in found if not only or step.session in only]
     notes += legs.told(steps, symbols, universe)
     return Plan(steps, chain.name, notes)
 

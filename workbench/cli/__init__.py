@@ -14,7 +14,8 @@ import click
 
 from workbench import __version__
 from workbench.cli import keep, tiers
-from workbench.cli.shared import FAILED, Command, Commands, as_json, closing_bench, common, configured
+from workbench.cli.gaps import gaps
+from workbench.cli.shared import FAILED, Command, Commands, as_json, closing_bench, common, configured, names
 from workbench.errors import NoSource, WorkbenchError
 from workbench.progress import STOPPED, Lines, conclude, console, grid, kept, note, progress, show, stoppable
 
@@ -125,11 +126,6 @@ def asked(chosen: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `Workbench.plan` and `Workbench.refresh` as the options give them."""
     datasets = [name for word in chosen["datasets"] for name in names(word)]
     return chosen | {"datasets": datasets or None}
-
-
-def names(text: str | None) -> list[str]:
-    """The names in a list with commas."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 # ---------------------------------------------------------------------- look
@@ -420,5 +416,5 @@ def first_notebook(root: Path) -> None:
     click.echo(f"The notebook ran; open it with its results: jupyter lab {made}")
 
 
-for command in (keep.verify, keep.vacuum, keep.clean, tiers.compact, tiers.retain, tiers.maintain):
+for command in (keep.verify, keep.vacuum, keep.clean, tiers.compact, tiers.retain, tiers.maintain, gaps):
     main.add_command(command)

@@ -67,6 +67,11 @@ def common(function: Command) -> Command:
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON, and nothing else, on standard output.")
 
 
+def names(text: str | None) -> list[str]:
+    """The names in a list with commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
 def configured(ctx: click.Context) -> "Settings":
     """The settings; a relative --data is told from the working directory, as any path at a prompt is."""
     from workbench.config import Settings

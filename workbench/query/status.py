@@ -16,7 +16,6 @@ from workbench.lake.store import Lake
 from workbench.query.report import Report, sized
 from workbench.tables import TABLES, find, quote
 
-
 # Landings that say no more of a session: a better source's rows took their place, or a reset took them out.
 GONE = ("superseded", "reset")
 FROM = "from "
