@@ -130,7 +130,9 @@ def test_symbols_that_the_api_lacks_come_from_yahoo(settings: dict[str, str], ma
         Fault(r"/v2/aggs/ticker/ON/", status=200, body=b'{"ticker":"ON","queryCount":0,"resultsCount":0,"adjusted":false,"status":"OK"}')
     )
     with opened(settings, WORKBENCH_YAHOO="true") as bench:
-        summary = bench.refresh(source="polygon_api", datasets=["stock_day"], symbols=["ACME", "ON", "NOSUCH"], start="2024-02-01", end=FRI).run()
+        summary = bench.refresh(
+            source="polygon_api", datasets=["stock_day"], symbols=["ACME", "ON", "NOSUCH"], start="2024-02-01", end=FRI
+        ).run()
 
         assert bench.sql("SELECT DISTINCT ticker, source FROM stock_day ORDER BY ALL").fetchall() == [
             ("ACME", "polygon_api"),
@@ -154,7 +156,7 @@ def test_minutes_fall_back_for_the_universe(settings: dict[str, str]) -> None:
 
 
 def test_the_newest_sessions_are_asked_for_again(settings: dict[str, str], made_up: FarEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "last_due", lambda now=None: LAST)  # noqa: ARG005
+    monkeypatch.setattr(sessions, "last_due", lambda now=None: LAST)
     monkeypatch.setattr(sessions, "today", lambda: LAST)
     with opened(settings) as bench:
         ask = {"source": "polygon_api", "datasets": ["stock_day"]}

@@ -1,15 +1,14 @@
 """The workbench: settings, lake and one DuckDB session, handed to everything else."""
 
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from workbench import sessions
+from workbench.arguments import as_age, as_date, as_instant, expanded
 from workbench.config import Settings
 from workbench.errors import BadRange, NoLake, NoSource, UsageError
 from workbench.lake.readers import Reader, exclusive
@@ -18,7 +17,7 @@ from workbench.lake.store import Lake
 from workbench.lake.vacuum import expect_whole
 from workbench.query import status as reports
 from workbench.query.report import Report
-from workbench.tables import REFERENCE, TABLES, find
+from workbench.tables import TABLES, find
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -190,34 +189,9 @@ class Workbench:
 
     def repair(self, report: Report, source: str | None = None) -> "Refresh":
         """The refresh that mends what a report of gaps tells, planned and not run yet. What no refresh mends is in its plan's `notes`."""
-        from workbench import plan
-        from workbench.chain import chain_of
-        from workbench.query.gaps_repair import repair
-        from workbench.refresh import Refresh
-        from workbench.universe import resolve
+        from workbench.repair import repaired
 
-        wanted = repair(report)
-        chain = chain_of(self.settings.with_source(source))
-        try:
-            every = resolve(self, self.settings.universe) if chain.rows else ()
-            made = plan.Plan([], chain.name, [*chain.notes, *wanted.notes])
-            for one in wanted.wanted:
-                some = plan.plan(
-                    self.lake,
-                    chain.only(one.sources),
-                    [one.table],
-                    one.sessions[0],
-                    one.sessions[-1],
-                    symbols=one.tickers,
-                    universe=every,
-                    again=one.again,
-                    only=frozenset(one.sessions),
-                )
-                made += [step for step in some if step not in made]
-        except BaseException:
-            chain.close()
-            raise
-        return Refresh(self.lake, chain, made, None, self.settings.scratch / "fetch", (), every)
+        return repaired(self, report, source)
 
     def status(self) -> Report:
         """What the lake holds, a row for each table that holds something."""
@@ -251,8 +225,10 @@ class Workbench:
         again: bool = False,
     ) -> "Plan":
         """What `refresh` would do. Lists the sources, fetches and changes nothing."""
+        from workbench import plan
         from workbench.chain import opened
 
+        plan.check(expanded(datasets), as_date(start), as_date(end), days, last)
         with opened(self.settings.with_source(source)) as chain:
             return self._plan(chain, datasets, start, end, days, last=last, symbols=symbols, universe=universe, again=again)[0]
 
@@ -419,44 +395,3 @@ def past(lake: Lake, instant: datetime, reader: Reader) -> dict[str, Snapshot]:
     if all(shot.version < 0 for shot in shots.values()):
         raise BadRange(f"the lake in {lake.root} had no commit by {instant}; nothing was opened. Give a later instant.")
     return shots
-
-
-def expanded(datasets: Sequence[str] | None) -> list[str] | None:
-    """Names of tables, with "reference" standing for all reference data that sources give."""
-    if not datasets:
-        return None
-    every = [table.name for table in REFERENCE]
-    return [name for one in datasets for name in (every if one == "reference" else [one])]
-
-
-def as_date(value: date | str | None) -> date | None:
-    """A date from its ISO form. Raises `BadRange`."""
-    if isinstance(value, datetime):
-        return value.date()
-    if value is None or isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(value)
-    except ValueError as fault:
-        raise BadRange(f"{value!r} is not a date; nothing was done. Write it as {sessions.today()}.") from fault
-
-
-def as_age(value: str | timedelta) -> timedelta:
-    """A length of time from its text: 7 days, 7d, 12 hours, 12h. Raises `UsageError`."""
-    if isinstance(value, timedelta):
-        return value
-    told = re.fullmatch(r"(\d+(?:\.\d+)?) *(d|day|days|h|hour|hours)", value.strip(), re.IGNORECASE)
-    if not told:
-        raise UsageError(f"{value!r} is not a length of time; nothing was done. Write it as 7d, or 12h.")
-    return timedelta(**{"days" if told[2].lower().startswith("d") else "hours": float(told[1])})
-
-
-def as_instant(value: datetime | str | None) -> datetime | None:
-    """An instant from its ISO form; UTC if it names no zone. Raises `BadRange`."""
-    if value is None:
-        return None
-    try:
-        instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except ValueError as fault:
-        raise BadRange(f"{value!r} is not an instant; nothing was opened. Write it as 2026-11-01T00:00Z.") from fault
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

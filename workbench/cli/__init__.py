@@ -361,7 +361,7 @@ def export(
     DEST is a file, or a folder with --partition-by; in a folder that is there, a file named after the table. It appears when it is
     complete.
     """
-    from workbench.bench import as_date
+    from workbench.arguments import as_date
     from workbench.query.export import export as export_table
 
     with closing_bench(ctx, must_exist=True) as bench:

@@ -103,7 +103,9 @@ class LakeTable:
 
     def lost(self) -> set[str]:
         """The snapshot's files that are gone from the disk."""
-        return {file.path for file in self.snapshot().files if not os.path.exists(f"{self.folder}/{file.path}")}  # noqa: PTH110
+        stats, folder = self.snapshot().stats, self.folder
+        paths = stats["path"].to_pylist() if stats is not None else []
+        return {path for path in paths if not os.path.exists(f"{folder}/{path}")}  # noqa: PTH110
 
     def snapshot_at(self, instant: datetime) -> Snapshot:
         """The table as it was committed at an instant; empty if it did not exist then."""

@@ -337,9 +337,10 @@ def cold_chunk(table: LakeTable, landing: Landing) -> str | None:
 
 def lost_landings(table: LakeTable) -> set[str]:
     """The keys of landed objects of which rows stood in files that are gone from the disk."""
-    lost, live = table.lost(), table.snapshot().by_path
+    lost = table.lost()
     if not lost:
         return set()
+    live = table.snapshot().by_path
     chunks = {live[path].chunk for path in lost if live[path].bucket is not None}
     return {
         key
