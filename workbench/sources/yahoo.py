@@ -10,18 +10,16 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from workbench.errors import BrokenAnswer, RateLimited, SourceError, Unreachable, WorkbenchError
+from workbench.errors import BrokenAnswer, RateLimited
 from workbench.sources import Answer, FlatFile, Question, Verdict
 from workbench.sources.parts import storing
-from workbench.sources.yahoo_symbols import to_yahoo, why_not
-from workbench.sources.yahoo_web import Web
+from workbench.sources.yahoo_web import Round, Web
 from workbench.tables import Table, find
 from workbench.tables.answers import YAHOO, key_of
 from workbench.tables.spec import NEW_YORK, midnight_ns
@@ -32,8 +30,6 @@ TICKERS_A_QUESTION = 50
 MINUTE_DAYS = 7
 # When the late session is over, and with it what may still change a bar.
 OVER_HOUR = 20
-# So many symbols in a row that could not be reached are not the symbols' fault.
-PATIENCE = 3
 SECOND_NS = 1_000_000_000
 ABSENT = ("No data found", "Data doesn't exist")
 
@@ -49,16 +45,6 @@ class History:
     splits: Mapping[date, float] = field(default_factory=dict)
     absent: str = ""
     odd: int = 0
-
-
-@dataclass(eq=False)
-class Round:
-    """One question under way: what is heard, what failed, and why nothing more is asked, if so."""
-
-    heard: dict[str, History] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    halted: WorkbenchError | None = None
-    unreached: int = 0
 
 
 @dataclass(eq=False)
@@ -105,12 +91,12 @@ class Yahoo:
         asked, began, came = question.tickers, time.monotonic(), self.web.transferred
         faults = {day: fault for day in question.sessions if (fault := self._unasked(question, day))}
         days = [day for day in question.sessions if day not in faults]
-        told = self._gathered(question.table, days, asked) if days else Round()
+        told: Round[History] = self._gathered(question.table, days, asked) if days else Round()
         took, came = time.monotonic() - began, self.web.transferred - came
         for day in question.sessions:
             if fault := faults.get(day) or self._lost(told, asked):
                 yield Answer(
-                    question.table, day, asked, failed=told.failed if day in days else {}, fault=fault, transferred=came, seconds=took
+                    question.table, day, asked, failed=told.reasons if day in days else {}, fault=fault, transferred=came, seconds=took
                 )
             else:
                 yield self._answered(question, day, told, folder, came, took)
@@ -127,11 +113,11 @@ class Yahoo:
             return f"NotEntitled: Yahoo is asked for minutes of the last {MINUTE_DAYS} days only, and {day} is older; nothing was asked"
         return ""
 
-    def _lost(self, told: Round, asked: Sequence[str]) -> str:
+    def _lost(self, told: Round[History], asked: Sequence[str]) -> str:
         """Why not one of the tickers could be asked for."""
-        return next(iter(told.failed.values())) if asked and len(told.failed) == len(asked) else ""
+        return next(iter(told.reasons.values())) if asked and len(told.failed) == len(asked) else ""
 
-    def _answered(self, question: Question, day: date, told: Round, folder: Path, came: int, took: float) -> Answer:
+    def _answered(self, question: Question, day: date, told: Round[History], folder: Path, came: int, took: float) -> Answer:
         """What is known of one session."""
         table, asked = find(question.table), question.tickers
         rows = {ticker: told.heard[ticker].bars[day] for ticker in asked if ticker in told.heard and day in told.heard[ticker].bars}
@@ -147,44 +133,19 @@ class Yahoo:
                 labels.append(f"{odd} prices between minutes, which are no bars, were left out")
             notes = labels + notes
         count = sum(map(len, rows.values()))
-        return Answer(question.table, day, asked, file, path, count, silent, dict(told.failed), "", came, took, tuple(notes))
+        return Answer(question.table, day, asked, file, path, count, silent, told.reasons, "", came, took, tuple(notes))
 
     # ------------------------------------------------------------------ asking
 
-    def _gathered(self, table: str, days: Sequence[date], tickers: Sequence[str]) -> Round:
-        told, threads = Round(), max(1, self.threads)
-        unmapped = {ticker: why for ticker in tickers if (why := why_not(ticker))}
-        told.failed |= {
-            ticker: f"NotPublished: {ticker!r} was not asked for: Yahoo has no symbol for it; {why}" for ticker, why in unmapped.items()
-        }
-
-        def ask(ticker: str) -> None:
-            try:
-                told.heard[ticker] = self._asked(table, days, ticker, told)
-            except SourceError as error:
-                told.failed[ticker] = f"{type(error).__name__}: {error}"
-                told.unreached = told.unreached + 1 if isinstance(error, Unreachable) else 0
-                if isinstance(error, RateLimited) or told.unreached >= PATIENCE:
-                    told.halted = told.halted or error
-            else:
-                told.unreached = 0
-
-        with ThreadPoolExecutor(threads, thread_name_prefix="yahoo") as pool:
-            for _ in pool.map(ask, [ticker for ticker in tickers if ticker not in unmapped]):
-                pass
-        told.failed = {ticker: told.failed[ticker] for ticker in tickers if ticker in told.failed}
-        return told
-
-    def _asked(self, table: str, days: Sequence[date], ticker: str, told: Round) -> History:
-        """The bars of these sessions of one ticker that has a symbol. Raises `SourceError`."""
-        symbol = to_yahoo(ticker)
-        if told.halted:
-            kind, why = type(told.halted), "refuses more calls for now" if isinstance(told.halted, RateLimited) else "could not be reached"
-            raise kind(f"{ticker} was not asked for: {self.web.where} {why}; nothing was landed; refresh again later")
+    def _gathered(self, table: str, days: Sequence[date], tickers: Sequence[str]) -> Round[History]:
         interval = INTERVALS[table]
         # To the end of today, whichever sessions are asked for: the splits since then are in the same reply.
         end = self.clock().astimezone(ZoneInfo(NEW_YORK)).date() + timedelta(days=1)
-        return self.web.ask(ticker, lambda data, session: self._history(data, session, ticker, symbol, interval, days, end))
+
+        def ask(ticker: str, symbol: str) -> History:
+            return self.web.ask(ticker, lambda data, session: self._history(data, session, ticker, symbol, interval, days, end))
+
+        return self.web.each(tickers, ask, self.threads)
 
     def _history(self, data: Any, session: Any, ticker: str, symbol: str, interval: str, days: Sequence[date], end: date) -> History:
         from yfinance.exceptions import YFPricesMissingError
@@ -225,10 +186,10 @@ class Yahoo:
     def check(self) -> Verdict:
         """Ask for the day bars of the last week of one ticker; never raises."""
         today = self.clock().astimezone(ZoneInfo(NEW_YORK)).date()
-        try:
-            heard = self._asked("stock_day", [today - timedelta(days=n) for n in range(MINUTE_DAYS, 0, -1)], "SPY", Round())
-        except WorkbenchError as error:
+        told = self._gathered("stock_day", [today - timedelta(days=n) for n in range(MINUTE_DAYS, 0, -1)], ["SPY"])
+        if error := told.failed.get("SPY"):
             return Verdict(self.name, "rate limited" if isinstance(error, RateLimited) else "unreachable", str(error))
+        heard = told.heard["SPY"]
         newest = max(heard.bars, default=None)
         return Verdict(self.name, "works", f"{self.web.where}: SPY {f'up to {newest}' if newest else heard.absent or 'without bars'}")
 

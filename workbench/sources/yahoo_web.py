@@ -12,18 +12,22 @@ import shutil
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from workbench.errors import BadSetting, BrokenAnswer, RateLimited, SourceError, Unreachable, WorkbenchError
+from workbench.errors import BadSetting, BrokenAnswer, NotPublished, RateLimited, SourceError, Unreachable, WorkbenchError
+from workbench.sources.yahoo_symbols import to_yahoo, why_not
 
 T = TypeVar("T")
 
 DOMAIN = "yahoo.com"
+# So many tickers, without one that was answered between them, are not the tickers' fault.
+PATIENCE = 3
 _quiet, _before = threading.Lock(), ExitStack()
 _talkers = 0
 
@@ -40,6 +44,21 @@ class Reply:
     def page(self) -> bool:
         """Whether it is a page for people, where an answer was asked for."""
         return "html" in self.kind or self.text.lstrip()[:1] == "<"
+
+
+@dataclass(eq=False)
+class Round(Generic[T]):
+    """Several tickers asked for: what is heard, what failed, and why no more were asked for, if so."""
+
+    heard: dict[str, T] = field(default_factory=dict)
+    failed: dict[str, SourceError] = field(default_factory=dict)
+    halted: SourceError | None = None
+    unreached: int = 0
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """What failed, each with its error's class and words."""
+        return {ticker: f"{type(error).__name__}: {error}" for ticker, error in self.failed.items()}
 
 
 @dataclass(eq=False)
@@ -98,6 +117,31 @@ class Web:
                     raise error from exc
             self.stopped.wait(self.backoff_s * 2**attempt)
         raise AssertionError("the last try returns or raises")
+
+    def each(self, tickers: Sequence[str], question: Callable[[str, str], T], threads: int) -> Round[T]:
+        """What `question(ticker, symbol)` answers for each ticker, some at a time; a refusal or an outage ends the asking."""
+        told: Round[T] = Round()
+
+        def one(ticker: str) -> None:
+            try:
+                if why := why_not(ticker):
+                    raise NotPublished(f"{ticker!r} was not asked for: Yahoo has no symbol for it; {why}")
+                if told.halted:
+                    why = "refuses more calls for now" if isinstance(told.halted, RateLimited) else "could not be reached"
+                    raise type(told.halted)(f"{ticker} was not asked for: {self.where} {why}; nothing of it was taken; refresh again later")
+                told.heard[ticker] = question(ticker, to_yahoo(ticker))
+                told.unreached = 0
+            except SourceError as error:
+                told.failed[ticker] = error
+                told.unreached += isinstance(error, Unreachable)
+                if isinstance(error, RateLimited) or told.unreached >= PATIENCE:
+                    told.halted = told.halted or error
+
+        with ThreadPoolExecutor(max(1, threads), thread_name_prefix="yahoo") as pool:
+            for _ in pool.map(one, tickers):
+                pass
+        told.failed = {ticker: told.failed[ticker] for ticker in tickers if ticker in told.failed}
+        return told
 
     def told(self, exc: BaseException, subject: str) -> SourceError:
         """What went wrong, as one of our errors."""
