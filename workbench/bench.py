@@ -358,6 +358,42 @@ class Workbench:
         notes = [f"[retention] in workbench.toml: {name}: {policy}." for name, policy in self.settings.retention.items()]
         return tiers.upkept(self.lake.root, maintain.maintain(self.lake, self.settings, seconds), notes)
 
+    def reset(self, scope: str | Sequence[str], *, dry_run: bool = False) -> Report:
+        """Empty tables, so that a refresh fills them anew: tables by name, a platform's (`"shrek"`), or `"all"`. A dry run says what would go.
+
+        Files stay until vacuum removes them, and `undo_reset` brings everything back so long. Raises `UnknownName`, and `Busy` while one of the
+        tables is being refreshed or compacted.
+        """
+        from workbench.lake import reset
+        from workbench.lake.locks import refreshing
+        from workbench.query import resetting
+
+        tables = reset.scope(scope)
+        if dry_run or not self.lake.exists:
+            return resetting.planned(self.lake.root, reset.plan(self.lake, tables))
+        with refreshing(self.lake.root, tables, "workbench reset"):
+            return resetting.told(self.lake.root, reset.reset(self.lake, tables))
+
+    def reset_tables(self) -> Report:
+        """Empty all tables: `reset("all")`."""
+        return self.reset("all")
+
+    def undo_reset(self, tables: Sequence[str] | None = None, *, dry_run: bool = False) -> Report:
+        """Bring back what the newest reset took out; with `tables`, what the newest of each of them did. A dry run says what would come back.
+
+        Raises `UsageError` if there is nothing to undo, and `LakeError` if vacuum has removed files or sessions have landed again since.
+        """
+        from workbench.lake import reset
+        from workbench.lake.locks import refreshing
+        from workbench.query import resetting
+
+        named = reset.scope(tables) if tables else None
+        past = reset.restorable(self.lake, named)
+        if dry_run:
+            return resetting.planned(self.lake.root, reset.plan_undo(self.lake, past), undo=True)
+        with refreshing(self.lake.root, [one.table for one in past], "workbench reset --undo"):
+            return resetting.told(self.lake.root, reset.undo(self.lake, named), undo=True)
+
     def clean(self, *, dry_run: bool = True) -> Report:
         """Remove what processes that are no more left in the folders for work. A dry run, the default, says what would be removed."""
         from workbench.lake.leftovers import clean

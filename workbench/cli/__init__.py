@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench import __version__
-from workbench.cli import keep, tiers
-from workbench.cli.gaps import gaps
-from workbench.cli.shared import FAILED, Command, Commands, as_json, closing_bench, common, configured, names
+for command in (keep.verify, keep.vacuum, keep.clean, resetting.reset, tiers.compact, tiers.retain, tiers.maintain, gaps):
 from workbench.errors import NoSource, WorkbenchError
 from workbench.progress import STOPPED, Lines, conclude, console, grid, kept, note, progress, show, stoppable
 
@@ -416,5 +414,5 @@ def first_notebook(root: Path) -> None:
     click.echo(f"The notebook ran; open it with its results: jupyter lab {made}")
 
 
-for command in (keep.verify, keep.vacuum, keep.clean, tiers.compact, tiers.retain, tiers.maintain, gaps):
+for command in (keep.verify, keep.vacuum, keep.clean, resetting.reset, tiers.compact, tiers.retain, tiers.maintain, gaps):
     main.add_command(command)

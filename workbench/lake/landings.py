@@ -161,21 +161,63 @@ class Retired:
 
 
 @dataclass(frozen=True)
+class Reset:
+    """That a commit emptied its table, or brought back what another had taken out of it.
+
+    `id` is the same in all `tables` that were to be emptied together. `restores` is the version whose rows and landing records stand again;
+    -1 in a commit that emptied.
+    """
+
+    id: str
+    tables: tuple[str, ...]
+    restores: int = -1
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Reset":
+        """The record as a commit holds it."""
+        return cls(**record | {"tables": tuple(record["tables"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in the commit."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a reset changes in one commit: files that come back or go, and landed objects that are retired."""
+
+    reset: Reset
+    added: tuple[NewFile, ...] = ()
+    removed: frozenset[str] = frozenset()
+    retired: tuple[Retired, ...] = ()
+
+
+@dataclass(frozen=True)
 class Commit:
-    """What a commit says of itself: when it was made, the landing records it carries, and what it retired."""
+    """What a commit says of itself: when it was made, the landing records it carries, what it retired, and of what reset it is."""
 
     at: datetime
     landings: tuple[Landing, ...]
     retired: tuple[Retired, ...] = ()
+    reset: Reset | None = None
 
 
 def newest(commits: Iterable[Commit]) -> dict[str, Landing]:
     """The newest landing record of every object, by key; what was retired since says so and has no files."""
     known: dict[str, Landing] = {}
+    before: list[Commit] = []
     for commit in commits:
         known.update((landing.key, landing) for landing in commit.landings)
         known |= withdrawn(known, commit.retired)
+        if commit.reset and commit.reset.restores >= 0:
+            known |= restored(newest(before[: commit.reset.restores + 1]), known)
+        before.append(commit)
     return known
+
+
+def restored(before: Mapping[str, Landing], known: Mapping[str, Landing]) -> dict[str, Landing]:
+    """The landing records of an earlier version that stand again when a reset is undone; what has landed since stays as it is."""
+    return {key: one for key, one in before.items() if known[key].retired == "reset" and known[key].version == one.version}
 
 
 def withdrawn(known: Mapping[str, Landing], retired: Iterable[Retired]) -> dict[str, Landing]:

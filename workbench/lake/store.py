@@ -10,7 +10,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Container, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from workbench.errors import BrokenPromise, Busy, LakeError
 from workbench.lake.disk import disk, sync
-from workbench.lake.landings import Commit, Landed, Landing, NewFile, Retired, Rewrite, beside, newest
+from workbench.lake.landings import Commit, Edit, Landed, Landing, NewFile, Reset, Retired, Rewrite, beside, newest
 from workbench.lake.snapshots import BOUNDS, LiveFile, Snapshot, bounds_of, read
 from workbench.lake.types import delta_type
 from workbench.tables import TABLES, Table
@@ -150,7 +150,8 @@ class LakeTable:
                 info = next(json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
             landings = tuple(map(Landing.from_json, json.loads(info.get("landings", "[]"))))
             retired = tuple(map(Retired.from_json, json.loads(info.get("retired", "[]"))))
-            return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings, retired)
+            reset = Reset.from_json(json.loads(info["reset"])) if "reset" in info else None
+            return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings, retired, reset)
         except (StopIteration, ValueError, KeyError, TypeError) as fault:
             raise self._damaged(path, repr(fault)) from fault
 
@@ -287,6 +288,20 @@ class LakeTable:
             pause(attempt)
         raise self._too_busy()
 
+    def edit(self, decide: Callable[[Mapping[str, LiveFile], Mapping[str, Landing]], Edit | None]) -> Edit | None:
+        """Commit what is decided over the live files and landing records of the newest version; None if nothing is to be done.
+
+        Another writer's commit has it decided anew. Raises `Busy` as `commit` does.
+        """
+        for attempt in range(ATTEMPTS):
+            delta = self.create()
+            live = self._live(delta)
+            made = decide(live, self.landings())
+            if made is None or self._write(delta, live, made.added, made.removed, (), None, made.retired, made.reset):
+                return made
+            pause(attempt)
+        raise self._too_busy()
+
     def _live(self, delta: "DeltaTable") -> dict[str, LiveFile]:
         """The files of a version, by path; those of the snapshot held, if it is that version."""
         shot = self._snapshot if self._snapshot.version == delta.version() else read(delta)
@@ -305,7 +320,13 @@ class LakeTable:
         rewrite: Rewrite | None,
     ) -> Outcome:
         held = known.get(one.landing.key)
-        if held and not one.mends and held.sha256 == one.landing.sha256 and one.landing.etag in (held.etag, *held.aliases):
+        if (
+            held
+            and not one.mends
+            and held.retired != "reset"
+            and held.sha256 == one.landing.sha256
+            and one.landing.etag in (held.etag, *held.aliases)
+        ):
             return "already landed"
         if one.beside != {(other.key, other.version) for other in beside(one.landing, there.get(one.landing.session, ()))}:
             return "overtaken"
@@ -330,6 +351,7 @@ class LakeTable:
         landed: Sequence[Landed],
         rewrite: Rewrite | None,
         retired: Sequence[Retired] = (),
+        reset: Reset | None = None,
     ) -> bool:
         """Write one commit, for good; False if another writer was first."""
         from deltalake import CommitProperties, Transaction
@@ -339,7 +361,7 @@ class LakeTable:
         if rewrite:
             for file in added:
                 self._keeps_promise(file, rewrite.chunk)
-        now, changes = int(time.time() * 1000), bool(landed or retired or (rewrite and rewrite.origin))
+        now, changes = int(time.time() * 1000), bool(landed or retired or reset or (rewrite and rewrite.origin))
         adds = [
             AddAction(f.path, f.size, {"chunk": f.chunk, "bucket": f.bucket}, now, data_change=changes, stats=json.dumps(f.stats))
             for f in added
@@ -353,6 +375,7 @@ class LakeTable:
         records = [one.landing.to_json() | {"version": one.seen + 1} for one in landed]
         metadata = {"landings": json.dumps(records)} | ({"rewrite": json.dumps(rewrite.to_json())} if rewrite else {})
         metadata |= {"retired": json.dumps([one.to_json() for one in retired])} if retired else {}
+        metadata |= {"reset": json.dumps(reset.to_json())} if reset else {}
         version, writer = delta.version() + 1, uuid.uuid4().hex
         try:
             with disk(self.root, f"nothing was committed to {self.table.name}"):

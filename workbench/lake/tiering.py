@@ -148,7 +148,8 @@ def sealed(table: LakeTable, chunk: str, today: date, coming: Mapping[str, date]
 
     Sessions before the table's first are not missed; with patience, one that never comes holds a chunk open for no longer than `PATIENCE`.
     """
-    spec, landed = table.table, table.landings()
+    spec = table.table
+    landed = {key: landing for key, landing in table.landings().items() if landing.retired != "reset"}
     first, last = span_of(chunk)
     # The newest SETTLED sessions whose files are due may still be replaced.
     if last >= sessions.between(spec, today - timedelta(days=30), today)[-SETTLED]:

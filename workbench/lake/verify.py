@@ -21,7 +21,7 @@ from workbench.lake import contents, leftovers, quarantine
 from workbench.lake.cold import Part
 from workbench.lake.files import Checked, Finding, check, where_to
 from workbench.lake.history import History, history
-from workbench.lake.landings import Landing, Retired, hasher, withdrawn
+from workbench.lake.landings import Landing, Reset, Retired, hasher, restored, withdrawn
 from workbench.lake.readers import Reader
 from workbench.lake.snapshots import LiveFile, Snapshot
 from workbench.lake.store import Lake, LakeTable
@@ -245,6 +245,7 @@ def records(table: LakeTable, told: History, version: int) -> tuple[dict[str, La
         try:
             landings = [Landing.from_json(record) for record in json.loads(info.get("landings", "[]"))] if at <= version else []
             retired = [Retired.from_json(record) for record in json.loads(info.get("retired", "[]"))] if at <= version else []
+            reset = Reset.from_json(json.loads(info["reset"])) if "reset" in info and at <= version else None
         except (ValueError, KeyError, TypeError) as fault:
             odd.append(
                 Finding(table.table.name, "record", "fault", path, f"its landing records cannot be read ({fault!r})", restore(table))
@@ -257,6 +258,8 @@ def records(table: LakeTable, told: History, version: int) -> tuple[dict[str, La
                 what = f"{one.key} had {one.rows_in:,} rows, of which {one.rows:,} landed and {one.quarantined:,} were refused{also}"
                 odd.append(Finding(table.table.name, "record", "fault", path, what, restore(table)))
         found |= withdrawn(found, retired)
+        if reset and reset.restores >= 0:
+            found |= restored(records(table, told, reset.restores)[0], found)
     return found, odd
 
 

@@ -166,4 +166,6 @@ def stands(refusal: Refusal, landing: Landing | None) -> bool:
     """Whether a refusal still matters: of rows, while that version of the object is the landed one; of a file, until one is."""
     if landing is None:
         return True
-    return refusal.etag == landing.etag if not refusal.whole else landing.landed_at < refusal.at
+    if refusal.whole:
+        return landing.landed_at < refusal.at
+    return refusal.etag == landing.etag and landing.retired != "reset"

@@ -1,0 +1,41 @@
+"""The command that empties tables, and the one that fills them again with what they held."""
+
+import sys
+
+import click
+
+from workbench.cli.shared import as_json, closing_bench, common
+from workbench.errors import UsageError
+from workbench.progress import note, show
+
+
+@click.command()
+@click.argument("scope", nargs=-1)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--undo", is_flag=True, help="Bring back what the newest reset (of the tables in SCOPE, if any) took out.")
+@as_json
+@common
+@click.pass_context
+def reset(ctx: click.Context, scope: tuple[str, ...], yes: bool, undo: bool, json_: bool) -> None:
+    """Empty the tables in SCOPE: names of tables, of a platform (shrek), or all.
+
+    Shows rows and bytes and asks first. A refresh fills the tables anew; --undo brings everything back until vacuum removes the files.
+    """
+    if not scope and not undo:
+        raise click.UsageError("name what to reset: tables, a platform, or all")
+    with closing_bench(ctx, must_exist=True) as bench:
+        going = bench.undo_reset(scope, dry_run=True) if undo else bench.reset(scope, dry_run=True)
+        asked = bool(going.rows) and not yes
+        if asked:
+            if json_:
+                click.echo(going.title, err=True)
+            else:
+                show(going)
+            note(going.facts["notes"], quiet=json_)
+            if not sys.stdin.isatty():
+                what = "brought back" if undo else "reset"
+                raise UsageError(f"this is not a terminal, so nobody can be asked, and nothing was {what}. Add --yes to do it.")
+            click.confirm("Bring these rows back?" if undo else "Take these rows out?", abort=True, err=True)
+        done = going if not going.rows else bench.undo_reset(scope) if undo else bench.reset(scope)
+    show(done, json_=json_)
+    note([line for line in done.facts["notes"] if not (asked and line in going.facts["notes"])], quiet=json_)
