@@ -244,7 +244,7 @@ def test_a_file_with_a_few_bad_rows_landed(bench: Workbench, vendor: Path) -> No
 
     row = one(bench, THU)
 
-    assert (row["state"], row["reason"]) == ("landed", "1 rows refused")
+    assert (row["state"], row["reason"]) == ("landed", "1 row refused")
 
 
 def test_a_session_published_again_is_replaced_and_no_problem(bench: Workbench, vendor: Path) -> None:
@@ -275,7 +275,7 @@ def test_tickers_from_yahoo_are_a_part(bench: Workbench, tmp_path: Path) -> None
     row = one(bench, THU)
 
     assert (row["state"], row["mends"]) == ("in part", "refresh from polygon_s3 or polygon_api")
-    assert row["reason"] == "2 tickers were asked for: AAA, BBB"
+    assert row["reason"] == "only 2 tickers were asked for: AAA, BBB"
     assert one(bench, THU, best="yahoo")["state"] == "in part"
 
 
@@ -383,8 +383,8 @@ def test_a_repair_wants_what_a_refresh_can_mend_and_says_what_it_cannot(bench: W
     ]
     assert [note.split(":")[0] for note in found.notes] == [
         "2 sessions closed",
-        "1 sessions not covered by the plan of any source that was asked",
-        "1 sessions not due yet",
+        "1 session not covered by the plan of any source that was asked",
+        "1 session not due yet",
     ]
 
 
@@ -504,7 +504,7 @@ def test_nothing_tells_where_there_is_neither_a_day_bar_nor_a_listing(bench: Wor
     [row] = of(bench, ["BBB"], start=THU, end=THU)
 
     assert (row["state"], row["reason"]) == ("unknown", "unknown whether it was listed: tickers says nothing of it")
-    assert gaps_repair.repair(of(bench, ["BBB"], start=THU, end=THU)).notes[0].startswith("1 ticker-sessions unknown")
+    assert gaps_repair.repair(of(bench, ["BBB"], start=THU, end=THU)).notes[0].startswith("1 ticker-session unknown")
 
     listed(bench, {"ticker": "BBB", "listed": "2010-01-04"})
     [row] = of(bench, ["BBB"], start=THU, end=THU)
@@ -614,7 +614,7 @@ def test_the_lake_s_own_conditions_are_asked_first(bench: Workbench, vendor: Pat
     [
         (200, 10, "no eligible trade", "the minutes sum up to the day bar"),
         (250, 13, "missing or ineligible", "the day bar has 50 shares in 3 trades more than the minutes"),
-        (200, 11, "missing or ineligible", "the day bar has 0 shares in 1 trades more than the minutes"),
+        (200, 11, "missing or ineligible", "the day bar has 0 shares in 1 trade more than the minutes"),
         (150, 8, "unknown", "the minutes have 50 shares more than the day bar"),
     ],
 )
@@ -696,7 +696,9 @@ def test_the_whole_market_counts_only_sessions_that_both_tables_hold_whole(trade
     found = market(traded)
 
     assert [(row["ticker"], row["missing"], row["last"]) for row in found] == [("HOLE", 3, NEXT)]
-    assert found.facts["notes"] == ["1 sessions of stock_minute hold only the tickers that were asked for; they were not looked at."]
+    assert found.facts["notes"] == [
+        "Of 1 of the sessions stock_minute holds only the tickers that were asked for; they were not looked at."
+    ]
 
 
 def test_the_whole_market_of_nothing_and_what_cannot_be_asked_for(bench: Workbench, vendor: Path) -> None:
