@@ -42,6 +42,7 @@ from workbench.sources.reference import Gathered
 from workbench.tables import FED, Table, find
 from workbench.tables.answers import key_of
 
+REAL = Path(__file__).resolve().parents[3] / "shared" / "flatfiles"
 TUE, WED = date(2024, 3, 5), date(2024, 3, 6)
 SAT, SUN, NEXT = date(2024, 3, 9), date(2024, 3, 10), date(2024, 3, 12)
 LONG_AGO = "2026-11-20T12:00:00.000+00:00"
@@ -628,6 +629,30 @@ def test_without_trades_the_day_bar_decides(bench: Workbench, vendor: Path, volu
     assert found.facts["states"] == {state: 958}
     assert {row["reason"] for row in found} == {reason}
     assert found.facts["problems"] == 0
+
+
+def test_a_ticker_that_the_trades_lack_is_told_by_its_day_bar(bench: Workbench, vendor: Path) -> None:
+    put(vendor, STOCK_TRADES, THU, text([sold(0, "")], TRADE))
+    put(vendor, STOCK_DAY, THU, text([bar("BBB")]))
+    put(vendor, STOCK_MINUTE, THU, text(minutes("AAA", THU, 1)))
+    refresh(bench, vendor)
+
+    assert within(bench, "BBB").facts["states"] == {"missing or ineligible": 960}
+    assert within(bench, "CCC").facts["states"] == {"no eligible trade": 960}
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real flat files are not beside the project")
+def test_no_minute_of_a_real_session_is_called_missing_for_want_of_an_eligible_trade(bench: Workbench, vendor: Path) -> None:
+    day = date(2013, 10, 7)
+    for table in (STOCK_MINUTE, STOCK_TRADES):
+        name = table.key_of(table.feeds[0], day)
+        (vendor / name).parent.mkdir(parents=True)
+        (vendor / name).symlink_to(REAL / name)
+    refresh(bench, vendor)
+
+    found = {ticker: within(bench, ticker, day).facts["states"] for ticker in ("IBM", "BAC", "AIG")}
+
+    assert found == {"IBM": {"no eligible trade": 507}, "BAC": {"no eligible trade": 365}, "AIG": {"unknown": 527}}
 
 
 def test_with_neither_trades_nor_a_day_bar_nothing_tells(bench: Workbench, vendor: Path) -> None:
