@@ -42,6 +42,7 @@ from workbench.sources.reference import Gathered
 from workbench.tables import FED, Table, find
 from workbench.tables.answers import key_of
 
+REAL = Path(__file__).resolve().parents[3] / "shared" / "flatfiles"
 TUE, WED = date(2024, 3, 5), date(2024, 3, 6)
 SAT, SUN, NEXT = date(2024, 3, 9), date(2024, 3, 10), date(2024, 3, 12)
 LONG_AGO = "2026-11-20T12:00:00.000+00:00"
@@ -244,7 +245,7 @@ def test_a_file_with_a_few_bad_rows_landed(bench: Workbench, vendor: Path) -> No
 
     row = one(bench, THU)
 
-    assert (row["state"], row["reason"]) == ("landed", "1 rows refused")
+    assert (row["state"], row["reason"]) == ("landed", "1 row refused")
 
 
 def test_a_session_published_again_is_replaced_and_no_problem(bench: Workbench, vendor: Path) -> None:
@@ -275,7 +276,7 @@ def test_tickers_from_yahoo_are_a_part(bench: Workbench, tmp_path: Path) -> None
     row = one(bench, THU)
 
     assert (row["state"], row["mends"]) == ("in part", "refresh from polygon_s3 or polygon_api")
-    assert row["reason"] == "2 tickers were asked for: AAA, BBB"
+    assert row["reason"] == "only 2 tickers were asked for: AAA, BBB"
     assert one(bench, THU, best="yahoo")["state"] == "in part"
 
 
@@ -383,8 +384,8 @@ def test_a_repair_wants_what_a_refresh_can_mend_and_says_what_it_cannot(bench: W
     ]
     assert [note.split(":")[0] for note in found.notes] == [
         "2 sessions closed",
-        "1 sessions not covered by the plan of any source that was asked",
-        "1 sessions not due yet",
+        "1 session not covered by the plan of any source that was asked",
+        "1 session not due yet",
     ]
 
 
@@ -504,7 +505,7 @@ def test_nothing_tells_where_there_is_neither_a_day_bar_nor_a_listing(bench: Wor
     [row] = of(bench, ["BBB"], start=THU, end=THU)
 
     assert (row["state"], row["reason"]) == ("unknown", "unknown whether it was listed: tickers says nothing of it")
-    assert gaps_repair.repair(of(bench, ["BBB"], start=THU, end=THU)).notes[0].startswith("1 ticker-sessions unknown")
+    assert gaps_repair.repair(of(bench, ["BBB"], start=THU, end=THU)).notes[0].startswith("1 ticker-session unknown")
 
     listed(bench, {"ticker": "BBB", "listed": "2010-01-04"})
     [row] = of(bench, ["BBB"], start=THU, end=THU)
@@ -614,7 +615,7 @@ def test_the_lake_s_own_conditions_are_asked_first(bench: Workbench, vendor: Pat
     [
         (200, 10, "no eligible trade", "the minutes sum up to the day bar"),
         (250, 13, "missing or ineligible", "the day bar has 50 shares in 3 trades more than the minutes"),
-        (200, 11, "missing or ineligible", "the day bar has 0 shares in 1 trades more than the minutes"),
+        (200, 11, "missing or ineligible", "the day bar has 0 shares in 1 trade more than the minutes"),
         (150, 8, "unknown", "the minutes have 50 shares more than the day bar"),
     ],
 )
@@ -628,6 +629,30 @@ def test_without_trades_the_day_bar_decides(bench: Workbench, vendor: Path, volu
     assert found.facts["states"] == {state: 958}
     assert {row["reason"] for row in found} == {reason}
     assert found.facts["problems"] == 0
+
+
+def test_a_ticker_that_the_trades_lack_is_told_by_its_day_bar(bench: Workbench, vendor: Path) -> None:
+    put(vendor, STOCK_TRADES, THU, text([sold(0, "")], TRADE))
+    put(vendor, STOCK_DAY, THU, text([bar("BBB")]))
+    put(vendor, STOCK_MINUTE, THU, text(minutes("AAA", THU, 1)))
+    refresh(bench, vendor)
+
+    assert within(bench, "BBB").facts["states"] == {"missing or ineligible": 960}
+    assert within(bench, "CCC").facts["states"] == {"no eligible trade": 960}
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real flat files are not beside the project")
+def test_no_minute_of_a_real_session_is_called_missing_for_want_of_an_eligible_trade(bench: Workbench, vendor: Path) -> None:
+    day = date(2013, 10, 7)
+    for table in (STOCK_MINUTE, STOCK_TRADES):
+        name = table.key_of(table.feeds[0], day)
+        (vendor / name).parent.mkdir(parents=True)
+        (vendor / name).symlink_to(REAL / name)
+    refresh(bench, vendor)
+
+    found = {ticker: within(bench, ticker, day).facts["states"] for ticker in ("IBM", "BAC", "AIG")}
+
+    assert found == {"IBM": {"no eligible trade": 507}, "BAC": {"no eligible trade": 365}, "AIG": {"unknown": 527}}
 
 
 def test_with_neither_trades_nor_a_day_bar_nothing_tells(bench: Workbench, vendor: Path) -> None:
@@ -696,7 +721,9 @@ def test_the_whole_market_counts_only_sessions_that_both_tables_hold_whole(trade
     found = market(traded)
 
     assert [(row["ticker"], row["missing"], row["last"]) for row in found] == [("HOLE", 3, NEXT)]
-    assert found.facts["notes"] == ["1 sessions of stock_minute hold only the tickers that were asked for; they were not looked at."]
+    assert found.facts["notes"] == [
+        "Of 1 of the sessions stock_minute holds only the tickers that were asked for; they were not looked at."
+    ]
 
 
 def test_the_whole_market_of_nothing_and_what_cannot_be_asked_for(bench: Workbench, vendor: Path) -> None:

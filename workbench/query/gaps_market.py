@@ -82,7 +82,7 @@ def market(
     for day in partly:
         seen[(day - first).days] = False
     if partly:
-        notes.append(f"{len(partly):,} sessions of {fine.name} hold only the tickers that were asked for; they were not looked at.")
+        notes.append(f"Of {len(partly):,} of the sessions {fine.name} holds only the tickers that were asked for; they were not looked at.")
     rows, expected = missing(days, present, seen, first)
     return told(lake, fine, coarse, rows, (first, last), int(seen.sum()), expected, notes)
 

@@ -161,7 +161,8 @@ def decided(
 ) -> list[Absent]:
     """What is to be said of absent minutes, by the strongest evidence there is."""
     ticks = next((one for one in FED if one.rollup == table.name), None)
-    if ticks and ticks.asset == "stocks" and landed(lake, snapshots, ticks, day, ticker):
+    # A ticker that the session's trades do not have at all may be one that they lack.
+    if ticks and ticks.asset == "stocks" and landed(lake, snapshots, ticks, day, ticker) and any_rows(ask, ticks, ticker, day):
         return by_trades(ask, ticks, ticker, day, absent)
     daily = TABLES[table.rollup] if table.rollup else None
     bar = None
@@ -179,6 +180,11 @@ def landed(lake: Lake, snapshots: Mapping[str, Snapshot], table: Table, day: dat
     """Whether a table holds a session, of all tickers or of this one."""
     landings = lake[table.name].landings(snapshots[table.name].version).values()
     return any(one.session == day and one.held and (not one.asked or ticker in one.asked) for one in landings)
+
+
+def any_rows(ask: Ask, table: Table, ticker: str, day: date) -> bool:
+    """Whether a table has a row of a ticker's session."""
+    return bool(ask(f"SELECT 1 FROM {quote(table.name)} WHERE ticker = $ticker AND date = $day LIMIT 1", ticker=ticker, day=day).fetchall())
 
 
 def by_day_bar(bar: tuple[float, int | None], held: tuple[float, int | None]) -> tuple[str, str]:

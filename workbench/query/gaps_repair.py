@@ -69,11 +69,8 @@ def repair(report: Report) -> Repair:
             # A whole session that is to be had whole needs no tickers.
             own = ticker if row["state"] in ("missing", "fallback only", "not fetched") and not whole(row) else ""
             parts.setdefault((row["state"], *action, own), set()).update(days)
-    notes = [
-        f"{n:,} {'ticker-sessions' if 'first' in report.columns else 'sessions'} {LEFT[state]}."
-        for state, n in left.items()
-        if state in LEFT
-    ]
+    what = "ticker-session" if "first" in report.columns else "session"
+    notes = [f"{n:,} {what}{'s' * (n != 1)} {LEFT[state]}." for state, n in left.items() if state in LEFT]
     return Repair(tuple(merged(table, parts)), tuple(notes))
 
 
