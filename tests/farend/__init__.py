@@ -36,6 +36,11 @@ class FarEnd:
     `rate` is how many REST calls fit into `window_s` seconds before 429 (None: any number); `retry_after` goes with it if set, and
     `too_many` says what its body is: "json", "empty" or "html". `entitled_from` is the history wall. `delayed` plans say DELAYED.
     `today` follows `now`, which a test may replace. `last_page_empty` gives a `next_url` on the last page too, which leads to an empty one.
+
+    Yahoo has no `yahoo_missing` symbols, keeps the bars of a `yahoo_former` name, has rows of nulls where `yahoo_holes` says, ends a chart
+    with the latest price if it is `yahoo_live`, and intraday bars only of the last days unless `yahoo_intraday_forever`.
+
+    `requests` are all that came, `connections` counts the lines they came on, `broken` are failures of the far end itself.
     """
 
     key: str = "far-end-key-3f9a1c"
@@ -59,6 +64,9 @@ class FarEnd:
     broken: list[str] = field(default_factory=list)
     yahoo_symbols: dict[str, str] = field(default_factory=dict)
     yahoo_missing: set[str] = field(default_factory=lambda: {"GONE", "OLDCO"})
+    yahoo_former: dict[str, str] = field(default_factory=lambda: {"NEWCO": "OLDCO"})
+    yahoo_holes: set[tuple[str, date]] = field(default_factory=set)
+    yahoo_live: bool = False
     yahoo_intraday_forever: bool = False
 
     def __post_init__(self) -> None:

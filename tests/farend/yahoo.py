@@ -1,13 +1,16 @@
 """Yahoo's replies, by path alone: the hosts that they belong to do not matter."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
 from typing import Any
 
+from farend.bars import merged
 from farend.paging import Call
 from farend.shapes import Bar, Reply, Row
-from farend.times import NEW_YORK, SECOND_NS, at_ns, day_of, end_ns
+from farend.times import MINUTE_NS, NEW_YORK, SECOND_NS, at_ns, day_of, end_ns
 
 CRUMB = "far.End/Crumb"
 COOKIE = "A3=d=AQABBFarEnd&S=AQAAAfarEnd; Expires=Sat, 20 Nov 2027 00:00:00 GMT; Max-Age=31557600; Domain=.yahoo.com; Path=/; SameSite=None; Secure; HttpOnly"
@@ -57,62 +60,86 @@ def polygon_ticker(call: Call, symbol: str) -> str | None:
 
 def chart(call: Call, symbol: str) -> Reply:
     """Bars as Yahoo gives them: prices for all later splits, `adjclose` for dividends too, times of the session's opening."""
-    market, ticker = call.far_end.market, polygon_ticker(call, symbol)
+    far_end, ticker = call.far_end, polygon_ticker(call, symbol)
     width = call.asked("interval", "1d")
-    now = int(call.far_end.now().timestamp())
+    now = int(far_end.now().timestamp())
     if call.asked("period1"):
         start, end = int(float(call.asked("period1"))), int(float(call.asked("period2", str(now))))
     else:
         start, end = now - RANGES.get(call.asked("range", "1d"), 31) * 86_400, now
-    if width in REACH and start < now - REACH[width] * 86_400 and not call.far_end.yahoo_intraday_forever:
-        return bad_request(
-            f"{width} data not available for startTime={start} and endTime={end}. "
-            f"The requested range must be within the last {REACH[width]} days."
-        )
-    every = [(day, bar) for day in market.sessions() if day <= call.far_end.today and ticker and (bar := market.day(day).get(ticker))]
+    if width in REACH and not far_end.yahoo_intraday_forever:
+        missing = f"{width} data not available for startTime={start} and endTime={end}. "
+        if width == "1m" and end - start > 8 * 86_400:
+            return bad_request(f"{missing}Only 8 days worth of 1m granularity data are allowed to be fetched per request.")
+        if start < now - REACH[width] * 86_400:
+            return bad_request(f"{missing}The requested range must be within the last {REACH[width]} days.")
+    every = list(traded(call, ticker)) if ticker else []
     if not every or not ticker:
         return unknown(symbol)
     span = (start * SECOND_NS, end * SECOND_NS - 1)
     adjust = adjuster(call, ticker, every)
     rows = intraday(call, ticker, width, span) if width in WIDTHS else daily(every, width, span)
-    bars = [(at, day, bar, call.far_end.factor(ticker, day)) for at, day, bar in rows]
+    if far_end.yahoo_live and rows:
+        # The latest price comes last, whatever the span.
+        rows.append((now, every[-1][0], replace(every[-1][1], volume=0)))
+    bars = [(at, day, bar, far_end.factor(ticker, day)) for at, day, bar in rows]
+    holes = [(symbol, day) in far_end.yahoo_holes for _, day, *_ in bars]
     quote: dict[str, list[float | int | None]] = {
-        name: [None if bar.volume < 0 else single(getattr(bar, name) * factor) for _, _, bar, factor in bars]
+        name: [None if hole else single(getattr(bar, name) * factor) for hole, (_, _, bar, factor) in zip(holes, bars, strict=True)]
         for name in ("open", "high", "low", "close")
     }
-    quote["volume"] = [None if bar.volume < 0 else round(bar.volume / factor) for _, _, bar, factor in bars]
+    quote["volume"] = [None if hole else round(bar.volume / factor) for hole, (_, _, bar, factor) in zip(holes, bars, strict=True)]
     result: Row = {"meta": meta(call, symbol, width, every), "indicators": {"quote": [quote] if bars else [{}]}}
     if width in WIDTHS:
         result["meta"]["tradingPeriods"] = trading_periods(call, sorted({day for _, day, *_ in bars}))
+    else:
+        closes = [None if close is None else single(close * adjust(day)) for close, (_, day, *_) in zip(quote["close"], bars, strict=True)]
+        result["indicators"]["adjclose"] = [{"adjclose": closes}] if bars else [{}]
     if bars:
         result["timestamp"] = [at for at, *_ in bars]
-    if width not in WIDTHS:
-        closes = [None if bar.volume < 0 else single(bar.close * factor * adjust(day)) for _, day, bar, factor in bars]
-        result["indicators"]["adjclose"] = [{"adjclose": closes}] if bars else [{}]
-    found = events(call, ticker, *span)
-    if found:
+    if found := events(call, ticker, *span):
         result["events"] = found
     return Reply({"chart": {"result": [result], "error": None}})
 
 
+def traded(call: Call, ticker: str) -> Iterator[tuple[date, Bar]]:
+    """All sessions of a company up to today, under this name and the one before: Yahoo keeps them together."""
+    market, former = call.far_end.market, call.far_end.yahoo_former.get(ticker, "")
+    for day in market.sessions():
+        bars = market.day(day) if day <= call.far_end.today else {}
+        if bar := bars.get(ticker) or bars.get(former):
+            yield day, bar
+
+
+STARTS: dict[str, Callable[[date], date]] = {
+    "1wk": lambda day: day - timedelta(days=day.weekday()),
+    "1mo": lambda day: day.replace(day=1),
+    "3mo": lambda day: day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1),
+}
+
+
 def daily(every: list[tuple[date, Bar]], width: str, span: tuple[int, int]) -> list[tuple[int, date, Bar]]:
-    """Sessions whose opening lies in the span, stamped with it."""
-    opened = [(at_ns(day, 9, 30) // SECOND_NS, day, bar) for day, bar in every if span[0] <= at_ns(day, 9, 30) <= span[1]]
-    return opened if width == "1d" else opened[:: {"5d": 5, "1wk": 5, "1mo": 21, "3mo": 63}.get(width, 1)]
+    """Sessions whose opening lies in the span, stamped with it; wider bars with the midnight that they begin at."""
+    opened = [(day, bar) for day, bar in every if span[0] <= at_ns(day, 9, 30) <= span[1]]
+    if width not in STARTS:
+        return [(at_ns(day, 9, 30) // SECOND_NS, day, bar) for day, bar in opened]
+    whole = [(start, list(bars)) for start, bars in groupby(opened, lambda row: STARTS[width](row[0]))]
+    return [(at_ns(start) // SECOND_NS, bars[0][0], merged([bar for _, bar in bars], 0)) for start, bars in whole]
 
 
 def intraday(call: Call, ticker: str, width: str, span: tuple[int, int]) -> list[tuple[int, date, Bar]]:
-    """Minutes of the regular session, or of the whole day with `includePrePost`; wider bars keep the first minute's prices."""
+    """Bars of the regular session, or of the whole day with `includePrePost`."""
     long_day = call.asked("includePrePost").lower() == "true"
-    found = []
+    step, found = WIDTHS[width] * MINUTE_NS, []
     for day in call.far_end.market.sessions("minutes"):
         if end_ns(day) <= span[0] or at_ns(day) > span[1]:
             continue
         opens, closes = (at_ns(day), end_ns(day)) if long_day else (at_ns(day, 9, 30), at_ns(day, 16))
-        inside = (bar for bar in call.far_end.market.minutes_of(ticker, day) if opens <= bar.start_ns < closes)
-        found += [(bar.start_ns // SECOND_NS, day, bar) for bar in inside if span[0] <= bar.start_ns <= span[1]]
-    step = WIDTHS[width] * 60
-    return found if step == 60 else [row for row in found if row[0] % step == 0]
+        first, last = max(opens, span[0]), min(closes - 1, span[1])
+        minutes = [bar for bar in call.far_end.market.minutes_of(ticker, day) if first <= bar.start_ns <= last]
+        parts = groupby(minutes, lambda bar: (bar.start_ns - at_ns(day, 9, 30)) // step * step + at_ns(day, 9, 30))  # noqa: B023
+        found += [(at // SECOND_NS, day, merged(list(bars), at)) for at, bars in parts]
+    return found
 
 
 def adjuster(call: Call, ticker: str, every: list[tuple[date, Bar]]) -> Callable[[date], float]:
@@ -205,6 +232,8 @@ def meta(call: Call, symbol: str, width: str, every: list[tuple[date, Bar]]) -> 
 
 def summary(call: Call, symbol: str) -> Reply:
     """quoteSummary: the modules asked for, of what the far end knows."""
+    if call.asked("crumb") != CRUMB:
+        return no_crumb()
     known = call.far_end.yahoo_info.get(symbol)
     if known is None:
         text = f"Quote not found for symbol: {symbol}"
@@ -213,7 +242,13 @@ def summary(call: Call, symbol: str) -> Reply:
     return Reply({"quoteSummary": {"result": [modules], "error": None}})
 
 
+def no_crumb() -> Reply:
+    return Reply({"finance": {"result": None, "error": {"code": "Unauthorized", "description": "Invalid Crumb"}}}, 401)
+
+
 def quote(call: Call) -> Reply:
+    if call.asked("crumb") != CRUMB:
+        return no_crumb()
     symbols = [symbol for symbol in call.asked("symbols").split(",") if symbol in call.far_end.yahoo_info]
     found = [{"symbol": symbol, **call.far_end.yahoo_info[symbol].get("quote", {})} for symbol in symbols]
     return Reply({"quoteResponse": {"result": found, "error": None}})

@@ -20,6 +20,7 @@ from massive import RESTClient
 from massive.exceptions import BadResponse
 
 THU, FRI, MON = date(2024, 3, 7), date(2024, 3, 8), date(2024, 3, 11)
+WEEKS = [range(11, 16), range(18, 23)]
 
 
 def ask(far_end: FarEnd, key: str = "", **more: Any) -> RESTClient:
@@ -541,8 +542,28 @@ def test_yahoo_s_minutes_and_their_reach(far_end: FarEnd, yahoo: Any) -> None:
     rows = yahoo("ACME").history(start=str(THU), end=str(FRI), interval="1m", auto_adjust=False)
     regular = [bar for bar in made.minutes("ACME", THU) if at_ns(THU, 9, 30) <= bar.start_ns < at_ns(THU, 16)]
     assert len(rows) == len(regular) and rows.Open.iloc[0] == pytest.approx(regular[0].open)
+    wide = yahoo("ACME").history(start=str(THU), end=str(FRI), interval="15m", auto_adjust=False)
+    assert len(wide) == 26 and wide.Volume.sum() == rows.Volume.sum()
     far_end.yahoo_intraday_forever = False
     assert yahoo("ACME").history(start=str(FRI), end="2024-03-09", interval="1m").empty
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_yahoo_s_oddities(far_end: FarEnd, yahoo: Any) -> None:
+    far_end.yahoo_holes = {("ACME", THU)}
+    rows = yahoo("ACME").history(start=str(THU), end="2024-03-09", auto_adjust=False, keepna=True)
+    assert rows.Close.isna().tolist() == [True, False]
+    renamed = yahoo("NEWCO").history(start="2024-03-28", end="2024-04-02", auto_adjust=False)
+    assert [str(day)[:10] for day in renamed.index] == ["2024-03-28", "2024-04-01"], "Yahoo keeps a company's names together"
+    # Not over the clock's change: yfinance takes weeks that are an hour short for one.
+    weeks = yahoo("ACME").history(start="2024-03-11", end="2024-03-23", interval="1wk", auto_adjust=False)
+    assert weeks.High.tolist() == pytest.approx([max(made.day(date(2024, 3, day))["ACME"].high for day in week) for week in WEEKS])
+    far_end.yahoo_live = True
+    live = urllib3.request(
+        "GET", f"{far_end.yahoo_url}/v8/finance/chart/ACME?period1={at_ns(THU) // 10**9}&period2={at_ns(FRI) // 10**9}"
+    ).json()
+    assert len(live["chart"]["result"][0]["timestamp"]) == 2, "the latest price comes too"
+    assert urllib3.request("GET", f"{far_end.yahoo_url}/v7/finance/quote?symbols=ACME").status == 401, "no crumb"
 
 
 @pytest.mark.filterwarnings("ignore")
