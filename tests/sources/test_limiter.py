@@ -37,11 +37,11 @@ class Plan:
 
 def call(limiter: Limiter, plan: Plan, run: Run, after_s: float = 0.0) -> None:
     while True:
-        limiter.take(run)
+        began = limiter.take(run)
         if plan.ask():
             limiter.done()
             return
-        limiter.refused(after_s)
+        limiter.refused(began, after_s)
 
 
 def calls(limiter: Limiter, plan: Plan, seconds: float, threads: int = 1) -> float:
@@ -62,23 +62,23 @@ def calls(limiter: Limiter, plan: Plan, seconds: float, threads: int = 1) -> flo
 
 @pytest.mark.parametrize("threads", [1, 8])
 def test_a_told_limit_is_used_up_and_never_overstepped(threads: int) -> None:
-    plan = Plan(20, 1.0, delay_s=0.002)
-    taken = calls(Limiter(20, 1.0), plan, 4.9, threads)
+    plan = Plan(20, 0.5, delay_s=0.001)
+    taken = calls(Limiter(20, 0.5), plan, 2.45, threads)
     assert plan.refusals == 0
-    # Five windows begin in 4.9 s.
+    # Five windows begin in 2.45 s.
     assert plan.count >= 0.95 * 5 * 20, f"{plan.count} calls in {taken:.2f} s"
 
 
 def test_a_limit_is_learnt_from_one_refusal_and_then_used_up() -> None:
-    plan, limiter = Plan(20, 1.0, delay_s=0.002), Limiter(window_s=1.0)
-    calls(limiter, plan, 4.9)
+    plan, limiter = Plan(20, 0.5, delay_s=0.001), Limiter(window_s=0.5)
+    calls(limiter, plan, 2.45)
     assert (limiter.rate, plan.refusals) == (20, 1)
     assert plan.count >= 0.95 * 5 * 20
 
 
 def test_many_threads_overstep_a_small_plan_once() -> None:
-    plan, limiter = Plan(5, 1.0, delay_s=0.01), Limiter(window_s=1.0)
-    calls(limiter, plan, 2.9, threads=8)
+    plan, limiter = Plan(5, 0.5, delay_s=0.01), Limiter(window_s=0.5)
+    calls(limiter, plan, 1.4, threads=8)
     assert (limiter.rate, plan.refusals, plan.count) == (5, 1, 15)
 
 
@@ -91,17 +91,17 @@ def test_threads_that_are_refused_together_learn_the_whole_limit() -> None:
 
 
 def test_a_minute_that_somebody_else_used_up_teaches_no_smaller_plan_than_there_is() -> None:
-    plan, limiter = Plan(5, 1.0), Limiter(window_s=1.0)
+    plan, limiter = Plan(5, 0.5), Limiter(window_s=0.5)
     for _ in range(3):
         plan.ask()
-    calls(limiter, plan, 3.5)
+    calls(limiter, plan, 1.8)
     assert limiter.rate == LEAST == 5
     assert plan.refusals <= 4
 
 
 def test_a_plan_below_the_smallest_is_believed_after_a_whole_window() -> None:
-    plan, limiter = Plan(2, 0.5), Limiter(window_s=0.5)
-    calls(limiter, plan, 3.0)
+    plan, limiter = Plan(2, 0.3), Limiter(window_s=0.3)
+    calls(limiter, plan, 1.8)
     assert limiter.rate == 2
 
 
@@ -139,6 +139,20 @@ def test_a_pause_lasts_as_long_as_it_is_asked_for() -> None:
     assert 0.2 <= time.monotonic() - started < 0.5
 
 
+def test_refusals_in_a_row_are_counted_once_for_all_that_were_refused_together() -> None:
+    limiter, run = Limiter(window_s=0.04), Run()
+    for _ in range(12):
+        limiter.take(run)
+        limiter.done()
+    together = [limiter.take(run) for _ in range(4)]
+    assert [limiter.refused(began) for began in together] == [1, 1, 1, 1]
+    assert limiter.refused(limiter.take(run)) == 2
+    assert limiter.refused(limiter.take(run)) == 3
+    limiter.take(run)
+    limiter.done()
+    assert limiter.refused(limiter.take(run)) == 1
+
+
 def test_a_long_wait_is_told_once() -> None:
     told: list[str] = []
     limiter, run = Limiter(1, 60.0, tell=told.append), Run()
@@ -160,8 +174,7 @@ def test_what_was_learnt_is_told() -> None:
     for _ in range(7):
         limiter.take(run)
         limiter.done()
-    limiter.take(run)
-    limiter.refused()
+    limiter.refused(limiter.take(run))
     assert told == ["the plan allows 7 calls a minute, as its refusal shows"]
 
 

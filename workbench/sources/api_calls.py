@@ -56,23 +56,24 @@ class Watched:
         return answer
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Calls:
     """Calls of the API at `url` with a key. `tries` is how many failures in a row a call bears, `timeout_s` how long the far end may be silent."""
 
-    key: str = field(repr=False)
+    key: str
     url: str
     limiter: Limiter
     tries: int = 6
     timeout_s: float = 30.0
     backoff_s: float = 0.5
-    _client: "RESTClient | None" = field(default=None, init=False, repr=False)
+    _client: "RESTClient | None" = field(default=None, init=False)
 
     @property
     def where(self) -> str:
         """The far end as errors name it: without what a URL may hold of secrets."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        scheme, found, rest = self.url.partition("://")
+        host = (rest if found else scheme).rpartition("@")[2].partition("/")[0]
+        return f"{scheme}://{host}" if found else host
 
     @property
     def client(self) -> "RESTClient":
@@ -80,6 +81,10 @@ class Calls:
         if self._client is None:
             self._client = self._connected()
         return self._client
+
+    def connect(self) -> None:
+        """Make sure that there is a client. Raises `BadKeys` or `BadSetting`."""
+        self._client = self.client
 
     def _connected(self) -> "RESTClient":
         if not self.key:
@@ -89,11 +94,14 @@ class Calls:
             raise BadKeys(
                 f"{self.where} was not asked: the key holds a space, a line break or another sign that no key has; write POLYGON_API_KEY anew"
             )
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+        except ValueError:
+            usable = False
+        if not usable:
             raise BadSetting(
-                f"POLYGON_API_URL is {self.where if parts.scheme else self.url!r}, which is no URL; nothing was asked;"
-                " write it like https://api.massive.com"
+                f"POLYGON_API_URL is {self.where!r}, which is no URL; nothing was asked; write it like https://api.massive.com"
             )
         from massive import RESTClient
         from urllib3.util.retry import Retry
@@ -185,18 +193,16 @@ class Calls:
 
     def _insist(self, run: Run, what: str, call: Callable[[], Any], loads: Callable[[str], Any]) -> Page:
         """Ask in turn, and again where that may help. Raises `SourceError`."""
-        failures = refusals = 0
+        failures = 0
         while True:
-            self.limiter.take(run)
+            began = self.limiter.take(run)
             try:
                 answer = call()
             except Refused as refused:
                 fault = meaning(refused, what, self.where)
                 if refused.status == TOO_MANY:
                     after_s = retry_after_s(refused)
-                    self.limiter.refused(after_s)
-                    refusals += 1
-                    if refusals >= self.tries or after_s > LONGEST_WINDOWS * self.limiter.window_s:
+                    if self.limiter.refused(began, after_s) >= self.tries or after_s > LONGEST_WINDOWS * self.limiter.window_s:
                         raise fault from None
                     continue
                 self.limiter.done()
@@ -237,7 +243,7 @@ class Calls:
 
     def _translated(self, exc: Exception, what: str) -> SourceError:
         """Our error for what the network did. Raises what is none of its doing."""
-        from urllib3.exceptions import HTTPError, LocationParseError, ReadTimeoutError, SSLError
+        from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError, ReadTimeoutError, SSLError
         from urllib3.exceptions import TimeoutError as TimedOut
 
         if isinstance(exc, LocationParseError):
@@ -249,7 +255,7 @@ class Calls:
         trouble = f"does not answer ({reason(exc)})"
         if isinstance(exc, ReadTimeoutError):
             trouble = f"was silent for {self.timeout_s:g} s"
-        elif isinstance(exc, TimedOut):
+        elif isinstance(exc, TimedOut) and not isinstance(exc, NewConnectionError):
             trouble = "cannot be connected to in time"
         elif isinstance(exc, SSLError):
             trouble = f"is not trusted ({reason(exc)})"

@@ -40,8 +40,8 @@ def refuses(table: str, *, whole: bool) -> str:
     return ""
 
 
-def trouble_with(ticker: str, table: str) -> str:
-    """Why a symbol cannot be asked for; empty if it can."""
+def malformed(ticker: str) -> str:
+    """Why a text is no symbol; empty if it may be one."""
     if ticker != ticker.strip() or any(c.isspace() for c in ticker) or not ticker.isprintable():
         return f"{ticker!r} is no symbol: it holds a space or a control character; it was not asked for; write it like AAPL or BRK.B"
     if misleading := MISLEADING.search(ticker):
@@ -49,9 +49,12 @@ def trouble_with(ticker: str, table: str) -> str:
         return f"{ticker!r} is no symbol: it holds {misleading[0]!r}; it was not asked for; {hint}"
     if not any(c.isalnum() for c in ticker):
         return f"{ticker!r} is no symbol: it has no letter; it was not asked for; write it like AAPL or BRK.B"
-    if not belongs(ticker, table):
-        return f"{ticker} is none of {table}'s symbols; it was not asked for"
     return ""
+
+
+def trouble_with(ticker: str, table: str) -> str:
+    """Why a symbol cannot be asked for; empty if it can."""
+    return malformed(ticker) or ("" if belongs(ticker, table) else f"{ticker} is none of {table}'s symbols; it was not asked for")
 
 
 def belongs(ticker: str, table: str) -> bool:
@@ -67,7 +70,7 @@ def questions(table: str, sessions: Sequence[date], tickers: Sequence[str]) -> S
     if why := refuses(table, whole=not tickers):
         raise UsageError(f"{why}; nothing was asked.")
     named = list(dict.fromkeys(ticker for ticker in tickers if belongs(ticker, table)))
-    if trouble := next(filter(None, (trouble_with(ticker, table) for ticker in tickers if ticker in named or ticker[1:2] != ":")), ""):
+    if trouble := next(filter(None, map(malformed, tickers)), ""):
         raise UsageError(trouble)
     days = sorted(set(sessions))
     if tickers and not named:

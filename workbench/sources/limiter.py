@@ -48,6 +48,7 @@ class Limiter:
     _flying: int = field(default=0, init=False)
     _answered: int = field(default=0, init=False)
     _refusals: int = field(default=0, init=False)
+    _refused: float = field(default=0.0, init=False)
     _since: float | None = field(default=None, init=False)
     _hold: float = field(default=0.0, init=False)
     _announced: float = field(default=0.0, init=False)
@@ -57,8 +58,8 @@ class Limiter:
     def __post_init__(self) -> None:
         self.told = self.rate is not None
 
-    def take(self, run: Run) -> None:
-        """Wait for a turn. Raises what ended the run."""
+    def take(self, run: Run) -> float:
+        """Wait for a turn, and give the time at which the call sets off. Raises what ended the run."""
         with self._turn:
             while True:
                 if run.over:
@@ -72,6 +73,7 @@ class Limiter:
             self._flying += 1
             self._off.append(now)
             self._since = now if self._since is None else self._since
+            return now
 
     def done(self) -> None:
         """The call was answered, or failed: it counts, and the plan had room for it."""
@@ -87,12 +89,17 @@ class Limiter:
                 self.rate = max(self.rate, len(self._back))
             self._turn.notify_all()
 
-    def refused(self, after_s: float = 0.0) -> None:
-        """The call was one too many; the far end asks to wait `after_s` seconds, or does not say. Learns the plan's rate."""
+    def refused(self, began: float, after_s: float = 0.0) -> int:
+        """The call that set off at `began` was one too many; the far end asks to wait `after_s` seconds, or does not say.
+
+        Learns the plan's rate, and tells how many times in a row waiting did not help, whoever waited; calls that are refused together
+        count once.
+        """
         with self._turn:
             now = time.monotonic()
             self._flying -= 1
-            self._refusals += 1
+            self._refusals += began >= self._refused
+            self._refused = now
             self._forget(now)
             if not self.told:
                 watched = self._since is not None and now - self._since >= self.window_s
@@ -106,6 +113,7 @@ class Limiter:
                 # Not our own calls, or not these alone: nobody can say when there will be room.
                 self._hold = max(self._hold, now + self.window_s * min(1.0, 2.0 ** (self._refusals - 3)))
             self._turn.notify_all()
+            return self._refusals
 
     def pause(self, run: Run, seconds: float) -> None:
         """Wait before asking again. Raises what ended the run."""

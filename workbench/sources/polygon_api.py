@@ -34,7 +34,7 @@ DEAD = 2
 STATES: dict[type[WorkbenchError], str] = {BadKeys: "wrong key", NotEntitled: "not entitled", RateLimited: "rate limited"}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class PolygonAPI:
     """The REST API at `url`, asked with the plan's `key`.
 
@@ -42,24 +42,27 @@ class PolygonAPI:
     `timeout_s` how long the far end may stay silent, `window_s` how long the vendor's minute is. `tell` hears of long waits, from any thread.
     """
 
-    key: str = field(repr=False)
+    key: str
     url: str = "https://api.massive.com"
     rate: str = ""
     tries: int = 6
     timeout_s: float = 30.0
     backoff_s: float = 0.5
     window_s: float = 60.0
-    tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
+    tell: Callable[[str], None] = field(default=lambda _: None)
     name: str = field(default="polygon_api", init=False)
-    limiter: Limiter = field(init=False, repr=False)
-    calls: Calls = field(init=False, repr=False)
-    _runs: set[Run] = field(default_factory=set, init=False, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
-    _walls: Walls = field(default_factory=Walls, init=False, repr=False)
+    limiter: Limiter = field(init=False)
+    calls: Calls = field(init=False)
+    _runs: set[Run] = field(default_factory=set, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _walls: Walls = field(default_factory=Walls, init=False)
 
     def __post_init__(self) -> None:
         self.limiter = Limiter(rate_of(self.rate), self.window_s, tell=lambda text: self.tell(f"{self.name}: {text}"))
         self.calls = Calls(self.key, self.url, self.limiter, self.tries, self.timeout_s, self.backoff_s)
+
+    def __repr__(self) -> str:
+        return f"PolygonAPI({self.calls.where!r}, rate={self.rate!r})"
 
     def refuses(self, table: str, *, whole: bool) -> str:
         """Why it cannot serve a table (for the whole market, or ticker by ticker); empty if it can."""
@@ -82,9 +85,9 @@ class PolygonAPI:
             yield from (Answer(question.table, day, question.tickers, fault=f"UsageError: {why}") for day in days)
             return
         # An answer for a key that cannot be used at all would look like one that only some tickers lack.
-        assert self.calls.client
-        folder.mkdir(parents=True, exist_ok=True)
+        self.calls.connect()
         with self._run() as run, storing(folder, f"what {self.name} says of {table.name}"):
+            folder.mkdir(parents=True, exist_ok=True)
             if not question.tickers or cheaper_whole(question.table, len(days), len(question.tickers)):
                 for day in days:
                     yield self._market(run, table, day, question.tickers, folder)
@@ -296,7 +299,8 @@ class PolygonAPI:
             for _, future in waiting:
                 if future.done() and not future.cancelled() and not future.exception():
                     future.result().drop()
-            self.limiter.end(run, Stopped("nobody waits for the answer any more"))
+            if waiting:
+                self.limiter.end(run, Stopped("nobody waits for the answer any more"))
             pool.shutdown(wait=False, cancel_futures=True)
 
     # ------------------------------------------------------------------ everything else
