@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench import __version__
-for command in (keep.verify, keep.vacuum, keep.clean, resetting.reset, tiers.compact, tiers.retain, tiers.maintain, gaps):
+from workbench.cli import keep, resetting, tiers
+from workbench.cli.gaps import gaps
+from workbench.cli.shared import FAILED, Command, Commands, as_json, closing_bench, common, configured, names
 from workbench.errors import NoSource, WorkbenchError
 from workbench.progress import STOPPED, Lines, conclude, console, grid, kept, note, progress, show, stoppable
 
