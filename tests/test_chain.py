@@ -14,7 +14,7 @@ from s3server import StandIn
 from workbench import sessions
 from workbench.bench import Workbench
 from workbench.config import Settings
-from workbench.errors import BadKeys, NoSource, UsageError
+from workbench.errors import BadKeys, Busy, NoSource, UsageError
 from workbench.lake.journal import Journal
 from workbench.lake.verify import verify
 
@@ -236,3 +236,66 @@ def test_a_universe_from_a_file_and_by_turnover(settings: dict[str, str], tmp_pa
         top = bench.plan(source="polygon_api", datasets=["stock_minute"], universe="top:2", start=FRI, end=FRI)[0].tickers
         assert len(top) == 2
         assert "BRK.B" in top
+
+
+def test_a_reset_fills_the_tables_anew_and_says_what_is_gone_if_it_cannot(
+    settings: dict[str, str], stand_in: StandIn, tmp_path: Path
+) -> None:
+    for day in (THU, FRI):
+        publish(stand_in, day, bar("ACME", day))
+    asks = {"datasets": ["stock_day"], "start": THU, "end": FRI}
+    with opened(settings, POLYGON_S3_FALLBACK="false") as bench:
+        bench.refresh(**asks).run()  # type: ignore[arg-type]
+        first = bench.sql("FROM stock_day").fetchall()
+
+        summary = bench.refresh(**asks, reset=True).run()  # type: ignore[arg-type]
+        assert bench.sql("FROM stock_day").fetchall() == first
+        assert summary.exit_status == 0
+        assert sound(bench)
+
+        stand_in.forever.append(S3Fault("get", status=403, code="AccessDenied"))
+        summary = bench.refresh(**asks, reset=True).run()  # type: ignore[arg-type]
+        assert bench.sql("SELECT count(*) FROM stock_day").fetchall() == [(0,)]
+        assert "it had 2 rows and has 0 now. `workbench reset stock_day --undo`" in summary.problems[0]
+        bench.undo_reset(["stock_day"])
+        assert sorted(bench.sql("FROM stock_day").fetchall()) == sorted(first)
+        assert sound(bench)
+
+
+def test_gaps_are_mended_by_the_refresh_that_they_ask_for(settings: dict[str, str], stand_in: StandIn) -> None:
+    publish(stand_in, THU, bar("ACME", THU))
+    publish(stand_in, MON, bar("ACME", MON))
+    with opened(settings) as bench:
+        bench.refresh(datasets=["stock_day"], start=THU, end=MON).run()
+        report = bench.gaps("stock_day", THU, MON)
+        assert [(row["session"], row["state"]) for row in report] == [(FRI, "fallback only")]
+        assert report.facts["problems"] == 1
+
+        publish(stand_in, FRI, bar("ACME", FRI))
+        run = bench.repair(report)
+        assert [(step.session, step.action, step.source) for step in run.plan] == [(FRI, "land", "polygon_s3")]
+        run.run()
+        assert bench.gaps("stock_day", THU, MON).rows == []
+
+
+def test_only_one_refresh_of_a_table_at_a_time(settings: dict[str, str], stand_in: StandIn) -> None:
+    publish(stand_in, THU, bar("ACME", THU))
+    publish(stand_in, FRI, bar("ACME", FRI))
+    with opened(settings) as bench, opened(settings) as other:
+        steps = iter(bench.refresh(datasets=["stock_day"], start=THU, end=FRI))
+        next(steps)
+        with pytest.raises(Busy, match=r"stock_day is being refreshed by process \d+"):
+            other.refresh(datasets=["stock_day"], start=THU, end=FRI, source="polygon_api", last=3).run()
+        list(steps)
+
+
+def test_the_log_tells_of_landings_failures_and_fallbacks(settings: dict[str, str], stand_in: StandIn) -> None:
+    publish(stand_in, THU, bar("ACME", THU))
+    with opened(settings) as bench:
+        run = bench.refresh(datasets=["stock_day"], start=THU, end=FRI)
+        run.run()
+        found = bench.sql(
+            "SELECT session, source, fallback_from, status, rows > 0 FROM shrek.data_sync_log WHERE session IS NOT NULL ORDER BY ALL"
+        ).fetchall()
+        assert found == [(THU, "polygon_s3", None, "success", True), (FRI, "polygon_api", "polygon_s3", "success", True)]
+        assert bench.sql("SELECT DISTINCT run_id FROM data_sync_log").fetchall() == [(run.id,)]

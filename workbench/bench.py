@@ -285,11 +285,15 @@ class Workbench:
         plan.check(expanded(datasets), as_date(start), as_date(end), days, last)
         chain = chain_of(self.settings.with_source(source))
         try:
-            steps, some, every = self._plan(chain, datasets, start, end, days, last=last, symbols=symbols, universe=universe, again=again)
+            steps, some, every = self._plan(
+                chain, datasets, start, end, days, last=last, symbols=symbols, universe=universe, again=again, reset=reset
+            )
         except BaseException:
             chain.close()
             raise
         run = Refresh(self.lake, chain, steps, executor, self.settings.scratch / "fetch", some, every)
+        if reset:
+            run.empties = tuple(dict.fromkeys(step.table for step in steps))
         if self.settings.maintain.after_refresh if maintain is None else maintain:
             run.upkeep = partial(after_refresh, self.lake, self.settings)
         return run

@@ -156,13 +156,14 @@ def plan(
     universe: Sequence[str] = (),
     again: bool = False,
     only: Collection[date] = (),
+    reset: bool = False,
 ) -> Plan:
     """List the chain's flat files and decide what to do about them, and what to ask of the sources behind them.
 
     Without dates a folder is taken whole, and any other source for its newest 30 due sessions. The newest `last` sessions are looked at besides, and
     asked for again where that is how a source is listed. `symbols` are asked of sources that serve symbol by symbol; without any they
     are asked for the whole market where they can be, else for `universe`. Raises `UnknownName` for a dataset that is not declared, `BadRange` for dates that make no
-    range, and `SourceError` if flat files cannot be listed and nothing stands behind them. `only` leaves out all other sessions.
+    range, and `SourceError` if flat files cannot be listed and nothing stands behind them. `only` leaves out all other sessions; `reset` plans as though the tables had been emptied.
     """
     notes = list(chain.notes)
     newest = sessions.today()
@@ -194,7 +195,11 @@ def plan(
                 notes.append(f"{chain.name} was not listed, and is fallen back from: {down}")
             expected = [] if whole else between(table, spans)
             held, stands = lake[table.name].landings(), list(refusals(lake.root, table.name))
-            lost = lost_landings(lake[table.name])
+            if reset:
+                held = {
+                    key: replace(one, retired="reset", files=()) for key, one in held.items() if one.held or one.retired == "superseded"
+                }
+            lost = lost_landings(lake[table.name]) if not reset else set()
             found = decide(table, listed, held, stands, expected, lost=lost, again=again)
             if only and not chain.files:
                 # Asked for beside a flat file that is here and lacks them.

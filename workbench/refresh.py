@@ -17,8 +17,9 @@ from workbench import legs
 from workbench.asking import Asking, reason
 from workbench.batch import BATCH_SECONDS, Batch, Done, Made
 from workbench.chain import Chain
-from workbench.errors import BadKeys, LakeError, LandingError, SourceError, UsageError
+from workbench.errors import BadKeys, LakeError, LandingError, SourceError, UsageError, WorkbenchError
 from workbench.gathering import gather
+from workbench.lake import reset
 from workbench.lake.disk import sweep
 from workbench.lake.journal import Journal
 from workbench.lake.landing import Job, land_or_refuse
@@ -66,6 +67,9 @@ class Refresh:
         # Called at the end of a run that was not stopped, with what asks whether to stop; gives a line about it.
         self.upkeep: Callable[[Callable[[], bool]], str] | None = None
         self._bounds_lock = threading.Lock()
+        # Tables that the run empties before it fills them, and the rows that each had.
+        self.empties: tuple[str, ...] = ()
+        self._emptied: dict[str, int] = {}
         self._refused_keys = ""
         self._lacking: list[Step] = []
         self._unheard: dict[str, list[str]] = {}
@@ -78,15 +82,30 @@ class Refresh:
         began = time.monotonic()
         done = []
         # An interruption in `seen` ends the run too, before anyone asks what it landed.
-        with closing(self._steps()) as steps:
-            for one in steps:
-                done.append(one)
-                if seen:
-                    seen(one)
-        summary = Summary(self.plan, done, time.monotonic() - began, self._unheard)
+        try:
+            with closing(self._steps()) as steps:
+                for one in steps:
+                    done.append(one)
+                    if seen:
+                        seen(one)
+        except WorkbenchError as fault:
+            if gone := self.gone:
+                raise type(fault)(f"{fault} {' '.join(gone)}") from fault
+            raise
+        summary = Summary(self.plan, done, time.monotonic() - began, self._unheard, self.gone)
         if self.upkeep and not self.stopped:
             summary.facts["maintenance"] = self.upkeep(self._asked_to_stop.is_set)
         return summary
+
+    @property
+    def gone(self) -> list[str]:
+        """A sentence for each table that the run emptied and did not fill with as many rows as it had."""
+        now = {name: self.lake[name].snapshot().rows for name in self._emptied}
+        return [
+            f"{name} was reset: it had {rows:,} rows and has {now[name]:,} now. `workbench reset {name} --undo` brings back what it had, until vacuum."
+            for name, rows in self._emptied.items()
+            if now[name] < rows
+        ]
 
     def stop(self) -> None:
         """Have the run end soon, from any thread: what is landed is committed, downloads are given up. `stopped` tells if it left work."""
@@ -113,6 +132,10 @@ class Refresh:
         self.lake.make()
         with refreshing(self.lake.root, {step.table for step in work}, "a refresh"):
             sweep(self.lake.root)
+            if self.empties:
+                rows = {name: self.lake[name].snapshot().rows for name in self.empties}
+                reset.reset(self.lake, self.empties)
+                self._emptied = {name: count for name, count in rows.items() if count}
             tables = ", ".join(dict.fromkeys(step.table for step in work))
             log = Log(self.journal, self.id, self.chain.name)
             log.began(tables)

@@ -14,8 +14,10 @@ NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 class Summary(Report):
     """What a refresh did, by table; `done` holds every step. `exit_status` is the command line's."""
 
-    def __init__(self, steps: Plan, done: Sequence[Done], seconds: float, unheard: Mapping[str, Sequence[str]] = NONE):
-        self.plan, self.done, self.seconds, self.unheard = steps, list(done), seconds, unheard
+    def __init__(
+        self, steps: Plan, done: Sequence[Done], seconds: float, unheard: Mapping[str, Sequence[str]] = NONE, gone: Sequence[str] = ()
+    ):
+        self.plan, self.done, self.seconds, self.unheard, self.gone = steps, list(done), seconds, unheard, list(gone)
         rows = []
         for table in dict.fromkeys(one.step.table for one in done):
             its = [one for one in done if one.step.table == table]
@@ -48,6 +50,7 @@ class Summary(Report):
         instead = {(one.step.table, one.step.session): one for one in self.done if one.fell_back and one.outcome != "stands in"}
         partly = [one for one in self.done if one.outcome in ("landed", "replaced") and one.refused]
         return [
+            *self.gone,
             *(f"{one.step.table} {one.step.session} {one.outcome}: {one.reason}" for one in bad),
             *(f"{table} {day} came from {one.step.source} only: {one.step.reason}" for (table, day), one in instead.items()),
             *(

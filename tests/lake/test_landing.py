@@ -28,7 +28,7 @@ from flatfiles import (
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.lake.quarantine import refusals
-from workbench.refresh import Summary
+from workbench.summary import Summary
 from workbench.tables import FED, Table, find
 
 

@@ -88,20 +88,27 @@ def plan(ctx: click.Context, /, json_: bool, symbols: str | None, **chosen: Any)
 @selection
 @as_json
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for the plan, for each step as it is done, and for the summary.")
+@click.option("--reset", is_flag=True, help="Empty the tables first; shows rows and bytes, and asks.")
+@click.option("--yes", is_flag=True, help="With --reset: do not ask.")
 @click.option("--no-maintain", is_flag=True, help="Leave out the upkeep at the end ([maintain] in workbench.toml).")
 @common
 @click.pass_context
-def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None, no_maintain: bool, **chosen: Any) -> None:
+def refresh(
+    ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None, reset: bool, yes: bool, no_maintain: bool, **chosen: Any
+) -> None:
     """Bring DATASETS (default: day and minute bars of stocks) up to date; without dates, for the newest 30 sessions.
 
-    Ctrl-C stops it and keeps what is committed; the same command takes up what is left. Exit status 3: a due session is missing or
-    was refused.
+    `reference` stands for all reference data. What flat files lack is asked of the API, and of Yahoo where it is allowed. Ctrl-C stops it and
+    keeps what is committed; the same command takes up what is left. Exit status 3: a due session is missing, was refused, or came from a
+    fallback only.
     """
     if json_ and jsonl:
         raise click.UsageError("--json and --jsonl were both given; give one of them")
     with closing_bench(ctx) as bench, stoppable():
-        run = bench.refresh(symbols=names(symbols), maintain=False if no_maintain else None, **asked(chosen))
+        run = bench.refresh(symbols=names(symbols), maintain=False if no_maintain else None, reset=reset, **asked(chosen))
         with closing(run.chain):
+            if reset and bench.lake.exists:
+                resetting.agreed(bench.reset(run.empties, dry_run=True), "reset", yes=yes, json_=json_ or jsonl)
             say = Lines(run) if jsonl else progress(run, quiet=json_)
             if not jsonl:
                 note(run.plan.notes, quiet=json_)
@@ -110,6 +117,7 @@ def refresh(ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None
                 summary = run.run(say.step)
             if run.stopped:
                 say.stopped(kept(run), len(run.plan.to_fetch) + len(run.plan.to_ask))
+                note(run.gone, quiet=json_)
                 ctx.exit(STOPPED)
         wanted, datasets = names(symbols), asked(chosen)["datasets"]
         if wanted and bench.lake.exists:

@@ -7,6 +7,7 @@ import click
 from workbench.cli.shared import as_json, closing_bench, common
 from workbench.errors import UsageError
 from workbench.progress import note, show
+from workbench.query.report import Report
 
 
 @click.command()
@@ -25,17 +26,25 @@ def reset(ctx: click.Context, scope: tuple[str, ...], yes: bool, undo: bool, jso
         raise click.UsageError("name what to reset: tables, a platform, or all")
     with closing_bench(ctx, must_exist=True) as bench:
         going = bench.undo_reset(scope, dry_run=True) if undo else bench.reset(scope, dry_run=True)
-        asked = bool(going.rows) and not yes
-        if asked:
-            if json_:
-                click.echo(going.title, err=True)
-            else:
-                show(going)
-            note(going.facts["notes"], quiet=json_)
-            if not sys.stdin.isatty():
-                what = "brought back" if undo else "reset"
-                raise UsageError(f"this is not a terminal, so nobody can be asked, and nothing was {what}. Add --yes to do it.")
-            click.confirm("Bring these rows back?" if undo else "Take these rows out?", abort=True, err=True)
+        asked = agreed(going, "brought back" if undo else "reset", yes=yes, json_=json_)
         done = going if not going.rows else bench.undo_reset(scope) if undo else bench.reset(scope)
     show(done, json_=json_)
     note([line for line in done.facts["notes"] if not (asked and line in going.facts["notes"])], quiet=json_)
+
+
+def agreed(going: Report, what: str, *, yes: bool, json_: bool) -> bool:
+    """Show what goes or comes back, and ask; tells whether it was asked. Aborts if the answer is no.
+
+    Raises `UsageError` where there is nobody to ask.
+    """
+    if yes or not going.rows:
+        return False
+    if json_:
+        click.echo(going.title, err=True)
+    else:
+        show(going)
+    note(going.facts["notes"], quiet=json_)
+    if not sys.stdin.isatty():
+        raise UsageError(f"this is not a terminal, so nobody can be asked, and nothing was {what}. Add --yes to do it.")
+    click.confirm("Take these rows out?" if what == "reset" else "Bring these rows back?", abort=True, err=True)
+    return True
