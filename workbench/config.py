@@ -317,8 +317,6 @@ def retentions(section: Mapping[str, Any], path: Path) -> dict[str, Retention]:
             raise BadSetting(f'{where} lacks keep, as keep = "2 years"; nothing was done.')
         one = Retention(age("keep", given["keep"], where), given["then"], given.get("rollup", "required"))
         table = find(name)
-        if table.kind == "reference":
-            raise BadSetting(f"{where} names {name}, which holds facts by key and has no sessions to leave; nothing was done. Take it out.")
         if not one.keep.count:
             raise BadSetting(f"keep in {where} is {given['keep']!r}, which would keep nothing; nothing was done. Give at least 1 day.")
         if one.then == "archive" and table.kind != "bars":

@@ -19,8 +19,8 @@ from workbench.sources.reference import Gathered, Refused, Row
 from workbench.sources.reference_replies import Maker, made
 
 Made = tuple[list[Row], list[Refused]]
-# What holds reference data under a root, or under the root of a folder that holds the flat files.
-PLACES = ("reference", "flatfiles/reference")
+# Where the files are, under a bucket's root and under a folder that holds one. The inner one first: other things are called reference, too.
+PLACES = ("flatfiles/reference", "reference")
 PAGE = re.compile(r"(?P<name>[a-z_]+?)(?:[-_.]?(?P<page>\d+))?\.json", re.IGNORECASE)
 
 

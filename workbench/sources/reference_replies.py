@@ -107,6 +107,8 @@ def events(record: Mapping[str, Any]) -> Iterator[Row]:
         except (KeyError, TypeError, ValueError):
             raise Unmade(f"an event has no date or no ticker: {one}") from None
     changes.sort(key=lambda one: one[0])
+    if not changes:
+        return
     ends = [(since - timedelta(days=1)).isoformat() for since, _ in changes[1:]]
     for (since, symbol), end in zip(changes, [*ends, None], strict=True):
         row = picked(record, "name", "composite_figi", "cik") | {"asset": changes[-1][1], "ticker": symbol, "first_date": since.isoformat()}
