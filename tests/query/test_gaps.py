@@ -641,6 +641,7 @@ def test_a_ticker_that_the_trades_lack_is_told_by_its_day_bar(bench: Workbench, 
     assert within(bench, "CCC").facts["states"] == {"no eligible trade": 960}
 
 
+@pytest.mark.shared
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real flat files are not beside the project")
 def test_no_minute_of_a_real_session_is_called_missing_for_want_of_an_eligible_trade(bench: Workbench, vendor: Path) -> None:
     day = date(2013, 10, 7)
