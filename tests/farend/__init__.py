@@ -62,6 +62,7 @@ class FarEnd:
     forever: list[Fault] = field(default_factory=list)
     requests: list[Asked] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    port: int = 0
     yahoo_symbols: dict[str, str] = field(default_factory=dict)
     yahoo_missing: set[str] = field(default_factory=lambda: {"GONE", "OLDCO"})
     yahoo_former: dict[str, str] = field(default_factory=lambda: {"NEWCO": "OLDCO"})
@@ -86,7 +87,7 @@ class FarEnd:
         class Bound(Handler):
             far_end = self
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
+        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Bound)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.api_url = self.yahoo_url = self.url

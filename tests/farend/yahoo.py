@@ -137,6 +137,9 @@ def intraday(call: Call, ticker: str, width: str, span: tuple[int, int]) -> list
         opens, closes = (at_ns(day), end_ns(day)) if long_day else (at_ns(day, 9, 30), at_ns(day, 16))
         first, last = max(opens, span[0]), min(closes - 1, span[1])
         minutes = [bar for bar in call.far_end.market.minutes_of(ticker, day) if first <= bar.start_ns <= last]
+        if width == "1m":
+            found += [(bar.start_ns // SECOND_NS, day, bar) for bar in minutes]
+            continue
         parts = groupby(minutes, lambda bar: (bar.start_ns - at_ns(day, 9, 30)) // step * step + at_ns(day, 9, 30))  # noqa: B023
         found += [(at // SECOND_NS, day, merged(list(bars), at)) for at, bars in parts]
     return found

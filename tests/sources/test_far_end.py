@@ -644,3 +644,24 @@ def test_fred_s_calendar_of_releases(far_end: FarEnd) -> None:
         ("Consumer Price Index", "2024-03-12"),
         ("Gross Domestic Product", "2024-03-28"),
     ]
+
+
+# By hand
+
+
+def test_it_can_be_served_by_hand_to_a_workbench() -> None:
+    import subprocess
+    import sys
+
+    tests = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-m", "farend", "--plan", "basic", "--rate", "2"]
+    with subprocess.Popen(command, cwd=tests, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout
+        env = dict(served.stdout.readline().strip().split("=", 1) for _ in range(6))
+        try:
+            client = RESTClient(env["POLYGON_API_KEY"], base=env["POLYGON_API_URL"], connection_pool_kw={"retries": False})
+            assert len(client.get_grouped_daily_aggs(THU)) > 10
+            assert refusal(lambda: next(client.list_trades("ACME")))["message"] == ENTITLED
+            assert set(env) >= {"WORKBENCH_YAHOO", "WORKBENCH_YAHOO_URL", "FRED_API_KEY", "FRED_API_URL"}
+        finally:
+            served.terminate()
