@@ -566,6 +566,11 @@ def test_nobody_at_the_url_is_unreachable(tmp_path: Path) -> None:
     assert ask(api, tmp_path, "stock_day", [TUE])[0].fault.startswith("Unreachable: ")
 
 
+def test_a_body_that_ends_too_early_is_told(api: PolygonAPI, far_end: FarEnd, tmp_path: Path) -> None:
+    far_end.forever.append(far.truncated(40))
+    assert "closed the connection too early" in ask(api, tmp_path, "stock_day", [TUE])[0].fault
+
+
 def test_silence_is_not_waited_for_for_ever(far_end: FarEnd, tmp_path: Path) -> None:
     far_end.forever.append(far.stall(30))
     began = time.monotonic()
