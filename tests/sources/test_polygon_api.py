@@ -249,7 +249,7 @@ def test_what_lacks_a_field_is_set_apart_by_landing_and_not_lost(api: PolygonAPI
     assert made.landing.rows_in == answer.rows == made.landing.rows + 1
 
 
-@pytest.mark.parametrize("wrong", [{"T": None}, {"t": None}, {"o": "n/a"}, {"c": None}, {"v": [1]}, {"h": True}])
+@pytest.mark.parametrize("wrong", [{"T": None}, {"t": None}, {"o": "n/a"}, {"c": None}, {"v": [1]}, {"h": True}, {"T": ["ACME"]}])
 def test_records_that_make_no_sense_are_rows_that_landing_refuses(
     api: PolygonAPI, far_end: FarEnd, tmp_path: Path, wrong: dict[str, Any]
 ) -> None:
@@ -405,6 +405,13 @@ def test_history_that_the_plan_does_not_reach_is_told_from_empty_history(tmp_pat
         assert (before.fault, before.silent, after.rows) == ("", ("NEWCO",), 1), "not listed yet"
 
 
+def test_what_the_plan_covers_is_asked_once(api: PolygonAPI, far_end: FarEnd, tmp_path: Path) -> None:
+    days = [date(2024, 3, 28), date(2024, 4, 1)]
+    for calls in (2, 3, 4):
+        assert ask(api, tmp_path, "stock_day", days, ["NEWCO"])[0].silent == ("NEWCO",)
+        assert len(far_end.requests) == calls
+
+
 def test_todays_session_may_be_refused_and_is_no_wall(tmp_path: Path) -> None:
     with FarEnd(plan=BASIC) as far_end:
         api = api_on(far_end)
@@ -428,6 +435,14 @@ def test_a_symbol_that_is_none_is_refused_before_any_call(api: PolygonAPI, far_e
     [answer] = api.answer(Question("stock_minute", (TUE,), ("ACME", ticker)), tmp_path)
     assert list(answer.failed) == [ticker] and answer.rows
     assert len(far_end.requests) == 1
+
+
+@pytest.mark.parametrize("table", ["stock_day", "stock_minute"])
+def test_a_symbol_that_is_none_fails_by_itself(api: PolygonAPI, far_end: FarEnd, tmp_path: Path, table: str) -> None:
+    [answer] = api.answer(Question(table, (TUE,), ("A B", "ACME", "X:BTC-USD")), tmp_path)
+    assert {row["ticker"] for row in rows_of(answer)} == {"ACME"}
+    assert (set(answer.failed), answer.silent) == ({"A B", "X:BTC-USD"}, ())
+    assert all(text.startswith("UsageError: ") for text in answer.failed.values())
 
 
 def test_symbols_go_to_the_tables_of_their_class(api: PolygonAPI) -> None:
@@ -551,6 +566,11 @@ def test_nobody_at_the_url_is_unreachable(tmp_path: Path) -> None:
     assert ask(api, tmp_path, "stock_day", [TUE])[0].fault.startswith("Unreachable: ")
 
 
+def test_a_body_that_ends_too_early_is_told(api: PolygonAPI, far_end: FarEnd, tmp_path: Path) -> None:
+    far_end.forever.append(far.truncated(40))
+    assert "closed the connection too early" in ask(api, tmp_path, "stock_day", [TUE])[0].fault
+
+
 def test_silence_is_not_waited_for_for_ever(far_end: FarEnd, tmp_path: Path) -> None:
     far_end.forever.append(far.stall(30))
     began = time.monotonic()
@@ -570,6 +590,12 @@ def test_a_clock_that_is_off_is_noticed_or_does_not_matter(api: PolygonAPI, far_
     for table, tickers in (("stock_day", []), ("stock_day", ["ACME"]), ("stock_minute", ["ACME"])):
         [answer] = ask(api, tmp_path, table, [TUE], tickers)
         assert answer.fault.startswith("BrokenAnswer: ") and "other times" in answer.fault
+    ticks = [{"sip_timestamp": 1, "price": 1, "size": 1, "sequence_number": 1}]
+    far_end.forever.append(Fault("/v3/trades", 200, {"status": "OK", "results": ticks}))
+    before = set(tmp_path.iterdir())
+    [answer] = ask(api, tmp_path, "stock_trades", [TUE], ["ACME"])
+    assert answer.fault.startswith("BrokenAnswer: ") and "other times" in answer.fault
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_bars_of_another_ticker_are_not_taken(api: PolygonAPI, far_end: FarEnd, tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ class Calls:
 
     def _translated(self, exc: Exception, what: str) -> SourceError:
         """Our error for what the network did. Raises what is none of its doing."""
-        from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError, ReadTimeoutError, SSLError
+        from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError, ProtocolError, ReadTimeoutError, SSLError
         from urllib3.exceptions import TimeoutError as TimedOut
 
         if isinstance(exc, LocationParseError):
@@ -257,6 +257,8 @@ class Calls:
             trouble = f"was silent for {self.timeout_s:g} s"
         elif isinstance(exc, TimedOut) and not isinstance(exc, NewConnectionError):
             trouble = "cannot be connected to in time"
+        elif isinstance(exc, ProtocolError) and "IncompleteRead" in str(exc):
+            trouble = "closed the connection too early"
         elif isinstance(exc, SSLError):
             trouble = f"is not trusted ({reason(exc)})"
         fault = Unreachable(f"{what} did not come: {self.where} {trouble}; nothing was landed; try again later, or {CHECK_URL}")

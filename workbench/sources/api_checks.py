@@ -53,9 +53,21 @@ def delayed(page: Page) -> bool:
 
 @dataclass
 class Walls:
-    """What the plan does not cover, as its refusals show: sessions up to one, or a whole table. Calls that it would refuse are not made."""
+    """What the plan covers and what not, as its answers show: sessions from one on; sessions up to one, or a whole table.
+
+    Calls that it would refuse are not made.
+    """
 
     refusals: dict[str, list[date]] = field(default_factory=lambda: defaultdict(list))
+    reach: dict[str, date] = field(default_factory=dict)
+
+    def covers(self, table: Table, day: date) -> None:
+        """Take note of a session of which the plan gave rows, or said that there are none."""
+        self.reach[table.name] = min(day, self.reach.get(table.name, day))
+
+    def covered(self, table: Table, day: date) -> bool:
+        """Whether the plan is known to cover a session."""
+        return self.reach.get(table.name, date.max) <= day
 
     def expect(self, table: Table, last: date, what: str) -> None:
         """Raise `NotEntitled` where enough calls have shown that this one, of sessions up to `last`, would be refused."""

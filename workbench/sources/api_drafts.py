@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 
-from workbench.errors import SourceError
+from workbench.errors import WorkbenchError
 from workbench.sources import Answer
 from workbench.sources.api_refusals import sentence
 from workbench.sources.api_rows import STRAY, Sheet
@@ -21,7 +21,7 @@ class Brought:
     ticker: str
     lines: dict[date, tuple[bytes, int]] = field(default_factory=dict)
     sheet: Sheet | None = None
-    fault: SourceError | None = None
+    fault: WorkbenchError | None = None
     left: Counter[str] = field(default_factory=Counter)
     delayed: bool = False
     transferred: int = 0

@@ -66,7 +66,7 @@ def meaning(refused: Refused, what: str, where: str) -> SourceError:
     said = words_of(refused.data)
     quoted = f' ("{said}")' if said else ""
     if refused.status == 401:
-        return BadKeys(f"{what} was not asked for: {where} does not know the key{quoted}; nothing was landed; {CHECK_KEY}")
+        return BadKeys(f"{what} did not come: {where} does not know the key{quoted}; nothing was landed; {CHECK_KEY}")
     if refused.status == 403:
         if not said:
             return NotEntitled(

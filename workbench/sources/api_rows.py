@@ -107,7 +107,7 @@ def bars(records: Iterable[Any], sessions: Sessions, ticker: str | None = None) 
         for n in counted:
             row[n] = whole(row[n])
         row[stamped] = midnights.get(day, stamp * MS) if isinstance(stamp, int) else None
-        row[named] = ticker if ticker is not None else flat_name(row[named]) if isinstance(row[named], str) else row[named]
+        row[named] = ticker if ticker is not None else flat_name(row[named]) if isinstance(row[named], str) else None
         yield day, row
 
 

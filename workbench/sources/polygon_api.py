@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import BadKeys, NotEntitled, NotPublished, RateLimited, SourceError, Unreachable, WorkbenchError
+from workbench.errors import BadKeys, NotEntitled, NotPublished, RateLimited, SourceError, Unreachable, UsageError, WorkbenchError
 from workbench.sources import Answer, Question, Verdict
 from workbench.sources.api_calls import Calls, exactly
 from workbench.sources.api_checks import Walls, check_times, delayed, records
@@ -127,8 +127,12 @@ class PolygonAPI:
             self._walls.refused(table, day, fault)
             answer.fault = sentence(fault)
             return answer.done(None, time.monotonic() - began)
-        wanted = {flat_name(ticker): ticker for ticker in tickers}
-        rows = sorted((row for row in found if not tickers or row[0] in wanted), key=lambda row: str(row[0] or "").encode())
+        answer.failed = {ticker: f"UsageError: {why}" for ticker in tickers if (why := trouble_with(ticker, table.name))}
+        wanted = {flat_name(ticker): ticker for ticker in tickers if ticker not in answer.failed}
+        rows = sorted(
+            (row for row in found if not tickers or row[0] in wanted),
+            key=lambda row: str(row[0] or "").encode(),
+        )
         answer.transferred, answer.left = page.transferred, sessions.left
         answer.late(delayed=bool(rows) and delayed(page))
         if tickers:
@@ -199,18 +203,19 @@ class PolygonAPI:
         """Ask whether sessions before the first row are empty, or behind the wall of the plan's history: a partial result does not say."""
         seen = min(sheets, default=None)
         before = [day for day in drafts if seen and day < seen]
-        if not seen or not before or run.over:
+        if seen:
+            self._walls.covers(table, seen)
+        if not seen or not before or run.over or self._walls.covered(table, before[0]):
             return
-        ticker = drafts[seen].spoken[0]
         try:
-            self._bars_of(run, table, before[:1], ticker)
-        except (NotEntitled, NotPublished) as fault:
-            if isinstance(fault, NotEntitled):
-                for day in before:
-                    drafts[
-                        day
-                    ].fault = f"NotEntitled: the plan's history does not reach back to it: nothing before {seen} came, and {fault}"
-                    drafts[day].silent = []
+            self._bars_of(run, table, before[:1], drafts[seen].spoken[0])
+            self._walls.covers(table, before[0])
+        except NotPublished:
+            self._walls.covers(table, before[0])
+        except NotEntitled as fault:
+            told = f"NotEntitled: the plan's history does not reach back to it: nothing before {seen} came, and {fault}"
+            for day in before:
+                drafts[day].fault, drafts[day].silent = told, []
         except SourceError as fault:
             for day in before:
                 drafts[day].notes.append(f"whether the plan covers it could not be asked: {fault}")
@@ -244,10 +249,10 @@ class PolygonAPI:
                 one.sheet.add(text_of(rows), len(rows))
                 one.transferred += page.transferred
                 one.delayed |= delayed(page)
+            check_times(sessions, what, self.calls.where)
         except BaseException:
             one.drop()
             raise
-        check_times(sessions, what, self.calls.where)
         self._walls.allowed(table, day)
         one.left = sessions.left
         return one
@@ -263,7 +268,7 @@ class PolygonAPI:
         def asked(ticker: str) -> Brought:
             try:
                 if why := trouble_with(ticker, table.name):
-                    return Brought(ticker, fault=SourceError(why))
+                    return Brought(ticker, fault=UsageError(why))
                 one = ask(ticker)
             except NotPublished:
                 return Brought(ticker)
