@@ -81,6 +81,8 @@ class Asking:
         for step in steps:
             todo[step.source].append(step)
         here: set[Place] = set()
+        # A source that could answer and had no row is believed, whatever one behind it could not be asked.
+        nothing: set[tuple[Place, str]] = set()
         why: dict[Place, list[str]] = defaultdict(list)
         for n, leg in enumerate(self.chain.rows):
             lacks: dict[Place, Lack] = {}
@@ -90,6 +92,8 @@ class Asking:
                 yield done
             for place, lack in lacks.items():
                 why[place].append(f"{leg.name}: {lack.reason}")
+                nothing |= {(place, ticker) for ticker, told in lack.tickers.items() if told == NO_ROWS}
+                lack.tickers = {ticker: NO_ROWS if (place, ticker) in nothing else told for ticker, told in lack.tickers.items()}
                 behind = None if self.stopped.is_set() else self._behind(n, lack)
                 if behind:
                     todo[behind.source].append(behind)

@@ -248,7 +248,7 @@ class Workbench:
         from workbench.universe import checked, resolve
 
         some = checked(symbols or ())
-        every = resolve(self, universe or self.settings.universe) if chain.rows or universe else ()
+        every = resolve(self, universe or self.settings.universe) if chain.rows or chain.reference or universe else ()
         if universe and not some:
             some = every
         made = plan.plan(self.lake, chain, expanded(datasets), as_date(start), as_date(end), days, symbols=some, universe=every, **chosen)

@@ -1,49 +1,130 @@
 """Reference data, brought up to date: each source that has a dataset is asked, and what it says is merged by key."""
 
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from workbench.asking import reason
+from workbench.asking import NAMED, reason
 from workbench.batch import Done
 from workbench.chain import Chain
-from workbench.errors import LakeError, SourceError
-from workbench.lake import reference
+from workbench.errors import LakeError, SourceError, UsageError
+from workbench.lake import calendar_events, reference
 from workbench.lake.journal import Attempt, Journal
+from workbench.lake.reference import Updated
+from workbench.lake.reference_splits import resolve_splits
 from workbench.lake.store import Lake, utc_now
 from workbench.plan import Step
+from workbench.sessions import today
+from workbench.sources.reference import Gathered
 
 # What is declared late, or corrected, is asked for again for so long.
 OVERLAP = timedelta(days=30)
 GATHERED = "reference"
+SYMBOL = re.compile(r"[A-Za-z0-9.:]{1,16}: ")
+# Asked for symbol by symbol: of the universe, where no symbols are named.
+CALENDAR = "calendar_events"
+BY_SYMBOL = ("fundamentals", "ticker_changes")
 
 
-def gather(lake: Lake, chain: Chain, step: Step, symbols: Sequence[str], journal: Journal, run: str) -> Iterator[Done]:
+def gather(
+    lake: Lake, chain: Chain, step: Step, symbols: Sequence[str], universe: Sequence[str], journal: Journal, run: str
+) -> Iterator[Done]:
     """Ask every source that has a table, and commit what it says as it comes; a source that fails keeps what it gave before.
 
     What was asked in whole is noted, so that the next run asks only for what may have come since.
     """
+    yield from ask(lake, chain, step, symbols, universe, journal, run)
+    if step.table == CALENDAR:
+        yield derived(lake, replace(step, source=calendar_events.NAME), calendar_events.derive)
+
+
+def in_step(lake: Lake, done: Iterable[Done]) -> Iterator[Done]:
+    """What follows from what has landed: which of two splits is real, by closes that are new; and events, by splits and dividends."""
+    landed = {one.step.table for one in done if one.outcome in ("landed", "replaced") and one.rows}
+    if "stock_day" in landed and lake["splits"].snapshot().files:
+        yield from changed(derived(lake, Step("splits", today(), "gather", "new closes", "reference:splits"), resolve_splits))
+    if landed & {"splits", "dividends"} and CALENDAR not in landed and lake[CALENDAR].snapshot().files:
+        yield from changed(derived(lake, Step(CALENDAR, today(), "gather", "new actions", f"reference:{CALENDAR}"), calendar_events.derive))
+
+
+def changed(one: Done) -> Iterator[Done]:
+    """A step that changed something or failed; nothing else is worth telling."""
+    if one.outcome != "up to date":
+        yield one
+
+
+def derived(lake: Lake, step: Step, derive: Callable[[Lake], Updated]) -> Done:
+    """Derive rows of a table from others."""
+    began = time.monotonic()
+    try:
+        made = derive(lake)
+    except LakeError as fault:
+        return Done(step, "failed", seconds=time.monotonic() - began, reason=reason(fault))
+    rows = made.rows_new + made.rows_changed
+    return Done(step, "landed" if made.committed else "up to date", rows, seconds=time.monotonic() - began, reason="; ".join(made.notes))
+
+
+def ask(
+    lake: Lake, chain: Chain, step: Step, symbols: Sequence[str], universe: Sequence[str], journal: Journal, run: str
+) -> Iterator[Done]:
+    """Ask every source of a table."""
+    symbols = symbols or (universe if step.table in BY_SYMBOL else ())
     for leg in chain.reference:
         if leg.refuses(step.table):
             continue
-        began, started, own, rows = time.monotonic(), utc_now(), replace(step, source=leg.name), 0
+        began, started, own, told = time.monotonic(), utc_now(), replace(step, source=leg.name), Told()
+        fault = ""
         try:
             for gathered in leg.gather(step.table, since=None if symbols else since(journal, step.table, leg.name), symbols=symbols):
-                made = reference.update(lake, gathered, leg.name, run=run, began=started)
-                taken, began = time.monotonic() - began, time.monotonic()
-                rows += made.rows_in
-                changed = made.rows_new + made.rows_changed
-                why = "; ".join((*(f"{n} {what}" for what, n in made.reasons.items()), *made.notes))
-                outcome = "landed" if made.committed else "up to date"
-                yield Done(own, outcome, changed, made.quarantined, gathered.transferred, taken, why)  # type: ignore[arg-type]
-        except SourceError as fault:
-            yield Done(own, "failed", seconds=time.monotonic() - began, reason=reason(fault))
+                told.add(gathered, reference.update(lake, gathered, leg.name, run=run, began=started))
+        except (SourceError, UsageError) as refused:
+            fault = reason(refused)
         else:
             asked = ", ".join(symbols[:10]) or None
             with suppress(LakeError):
-                journal.record([Attempt(run, GATHERED, step.table, leg.name, "success", symbol=asked, rows=rows, started_at=started)])
+                journal.record(
+                    [Attempt(run, GATHERED, step.table, leg.name, "success", symbol=asked, rows=told.rows_in, started_at=started)]
+                )
+        outcome = "failed" if fault else "landed" if told.committed else "up to date"
+        why = "; ".join(filter(None, [fault, *told.reasons]))
+        yield Done(own, outcome, told.rows, told.refused, told.transferred, time.monotonic() - began, why)  # type: ignore[arg-type]
+
+
+@dataclass
+class Told:
+    """What one source said of a table, summed up."""
+
+    rows: int = 0
+    rows_in: int = 0
+    refused: int = 0
+    transferred: int = 0
+    committed: bool = False
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, gathered: Gathered, made: Updated) -> None:
+        """Add what one reply brought."""
+        self.rows += made.rows_new + made.rows_changed
+        self.rows_in += made.rows_in
+        self.refused += made.quarantined
+        self.transferred += gathered.transferred
+        self.committed |= made.committed
+        for text in dict.fromkeys((*(f"{n} {what}" for what, n in made.reasons.items()), *made.notes)):
+            # "MSFT: the vendor knows no events of it" is said once of all symbols that it is true of.
+            of, _, what = text.partition(": ") if SYMBOL.match(text) else ("", "", text)
+            self.notes.setdefault(what, []).append(of)
+
+    @property
+    def reasons(self) -> list[str]:
+        """What a user should know, each thing once."""
+        found = []
+        for what, of in self.notes.items():
+            names = [name for name in of if name]
+            more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+            found.append(f"{', '.join(names[:NAMED])}{more}: {what}" if names else what)
+        return found
 
 
 def since(journal: Journal, table: str, source: str) -> date | None:

@@ -216,6 +216,9 @@ def gathering(table: Table, chain: Chain) -> Step:
     """The step for a table of reference data. Raises `UsageError` if no source has it."""
     refusing = {leg.name: leg.refuses(table.name) for leg in chain.reference}
     able = [name for name, why in refusing.items() if not why]
+    if table.name == "calendar_events":
+        # Splits and dividends that are here, and the exchange's calendar, are events too.
+        able.append("calendar")
     if not able:
         why = (
             "; ".join(f"{name}: {reason}" for name, reason in {**chain.skipped, **refusing}.items())

@@ -18,7 +18,7 @@ from workbench.asking import Asking, reason
 from workbench.batch import BATCH_SECONDS, Batch, Done, Made
 from workbench.chain import Chain
 from workbench.errors import BadKeys, LakeError, LandingError, SourceError, UsageError, WorkbenchError
-from workbench.gathering import gather
+from workbench.gathering import gather, in_step
 from workbench.lake import reset
 from workbench.lake.disk import sweep
 from workbench.lake.journal import Journal
@@ -140,9 +140,13 @@ class Refresh:
             log = Log(self.journal, self.id, self.chain.name)
             log.began(tables)
             try:
+                landed = []
                 for done in self._all():
                     log.add(done)
+                    landed.append(done)
                     yield done
+                if not self.stopped:
+                    yield from in_step(self.lake, landed)
             finally:
                 log.ended(tables, time.monotonic() - began, stopped=self.stopped)
 
@@ -161,7 +165,7 @@ class Refresh:
             if self._asked_to_stop.is_set():
                 self.stopped = True
                 return
-            yield from gather(self.lake, self.chain, step, self.symbols, self.journal, self.id)
+            yield from gather(self.lake, self.chain, step, self.symbols, self.universe, self.journal, self.id)
 
     def _landed(self, step: Step, job: Job) -> Landed | Refusal:
         with self._landers:

@@ -119,9 +119,10 @@ def refresh(
                 say.stopped(kept(run), len(run.plan.to_fetch) + len(run.plan.to_ask))
                 note(run.gone, quiet=json_)
                 ctx.exit(STOPPED)
-        wanted, datasets = names(symbols), asked(chosen)["datasets"]
-        if wanted and bench.lake.exists:
-            summary.facts["tickers"] = bench.tickers(wanted, datasets)
+        if (wanted := names(symbols)) and bench.lake.exists:
+            summary.facts["tickers"] = bench.tickers(
+                wanted, list(dict.fromkeys(step.table for step in run.plan)) or asked(chosen)["datasets"]
+            )
     say.end(summary)
     if json_:
         click.echo(summary.to_json())
