@@ -124,7 +124,7 @@ class Told:
             names = [name for name in of if name]
             more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
             found.append(f"{', '.join(names[:NAMED])}{more}: {what}" if names else what)
-        return found
+        return [*found[:NAMED], *([f"and {len(found) - NAMED} more of the kind"] if len(found) > NAMED else [])]
 
 
 def since(journal: Journal, table: str, source: str) -> date | None:
