@@ -131,11 +131,12 @@ def add_yahoo(chain: Chain, settings: Settings, *, chosen: bool) -> None:
 
 
 def add_fred(chain: Chain, settings: Settings) -> None:
-    """FRED, for economic series, if there is a key for it."""
+    """FRED, for economic series and the days of their release, if there is a key for it."""
     if settings.fred_api_key:
         from workbench.sources.fred import Fred
+        from workbench.sources.fred_reference import FredReference
 
-        chain.reference = (Fred(settings.fred_api_key, settings.fred_url), *chain.reference)
+        chain.reference = (FredReference(Fred(settings.fred_api_key, settings.fred_url)), *chain.reference)
     else:
         chain.skipped["fred"] = "it needs FRED_API_KEY"
 

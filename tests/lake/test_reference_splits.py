@@ -251,3 +251,15 @@ def test_an_empty_lake_without_days_gets_no_table(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "data")
     assert not calendar_events.derive(lake, now=NOW, holidays=[]).committed
     assert not lake["calendar_events"].exists
+
+
+def test_what_derives_follows_what_was_refreshed(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "data")
+    assert calendar_events.follow(lake, ["stock_day"], now=NOW) == []
+    take(lake, split(EARLY), split(LATE))
+    landed(tmp_path, prices(EARLY))
+    assert [one.table for one in calendar_events.follow(lake, ["stock_day"], now=NOW) if one.committed] == ["splits", "calendar_events"]
+    assert [(name,) for (name,) in shown(lake, "id") if name.startswith("split:")] == [(f"split:ACME:{EARLY}",)]
+    assert [one.table for one in calendar_events.follow(lake, ["stock_day"], now=NOW)] == ["splits"]
+    assert not any(one.committed for one in calendar_events.follow(lake, ["dividends"], now=NOW))
+    assert calendar_events.follow(lake, ["news_items"], now=NOW) == []

@@ -4,7 +4,7 @@ These rows derive from others, so they follow them: an event whose split or divi
 are told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from workbench import sessions
 from workbench.lake.reference import WHOLE, Updated, key_of, rewrite, rows_of
 from workbench.lake.reference_merge import Merged, frame, merge
+from workbench.lake.reference_splits import resolve_splits
 from workbench.lake.store import Lake
 from workbench.sessions import Holiday
 from workbench.sources.reference_replies import holiday
@@ -58,6 +59,19 @@ def derive(lake: Lake, *, now: datetime | None = None, holidays: Sequence[Holida
     done.rows_new, done.rows_changed, done.rows_same = merged.new, merged.changed, merged.same
     done.weaker, done.replaced = merged.weaker, merged.replaced
     done.rows_total = lake[table.name].snapshot().rows
+    return done
+
+
+def follow(lake: Lake, tables: Collection[str], *, now: datetime | None = None) -> list[Updated]:
+    """What derives from tables that were refreshed, brought up to date: splits from day bars, events from splits and dividends.
+
+    To be called at the end of a refresh; costs nothing if nothing of it has changed. Raises as `reference.update` does.
+    """
+    done = []
+    if "stock_day" in tables and lake["splits"].exists:
+        done.append(resolve_splits(lake, now=now))
+    if {"splits", "dividends", "calendar_events"} & set(tables) or any(one.committed for one in done):
+        done.append(derive(lake, now=now))
     return done
 
 
