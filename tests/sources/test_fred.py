@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +15,8 @@ from farend.faults import broken_json, empty, html, reset, stall, too_many, trun
 from farend.fred import FredRelease, FredSeries
 
 from workbench.errors import BadKeys, BadSetting, BrokenAnswer, NotEntitled, RateLimited, SourceError, Unreachable
+from workbench.lake.reference import update
+from workbench.lake.store import Lake
 from workbench.sources.fred import DATASET, SERIES, Fred, ReleaseDate
 from workbench.sources.reference import Gathered, ReferenceSource
 from workbench.tables import find
@@ -158,7 +161,16 @@ def test_the_usual_series_are_asked_for_without_names(fred: Fred, far_end: FarEn
     assert [one.key.rpartition("=")[2] for one in every] == list(SERIES) and len(set(SERIES)) == len(SERIES)
     known = {one.key.rpartition("=")[2] for one in every if one.rows}
     assert known == set(SERIES) & set(far_end.fred)
-    assert all(one.refused for one in every if not one.rows)
+    assert all(one.notes for one in every if not one.rows)
+
+
+def test_rows_are_what_the_lake_takes(fred: Fred, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+
+    first, again = (update(lake, gathered(fred, "GDP"), "fred") for _ in range(2))
+
+    assert first.rows_new == first.rows_in > 0 and first.quarantined == 0
+    assert (again.committed, again.rows_same) == (False, first.rows_in)
 
 
 def test_an_empty_series_is_empty(fred: Fred) -> None:
@@ -180,8 +192,8 @@ def test_an_empty_series_is_empty(fred: Fred) -> None:
 def test_a_series_that_fred_does_not_have_is_told_and_hurts_no_other(fred: Fred, series: str, words: str) -> None:
     missing, good = fred.gather(DATASET, symbols=[series, "REV"])
 
-    [refused] = missing.refused
-    assert refused.record == {"series": series} and refused.reason.startswith("NotPublished: ") and words in refused.reason
+    [note] = missing.notes
+    assert note.startswith("NotPublished: ") and words in note and missing.rows == []
     assert len(good.rows) == 6
 
 
@@ -275,6 +287,9 @@ def test_a_failure_is_told_without_the_key(fred: Fred, far_end: FarEnd, fault: F
         with pytest.raises(kind) as caught:
             gathered(fred, "REV")
         shown, said = "".join(traceback.format_exception(caught.value)), str(caught.value)
+        assert caught.value.__context__ is None or caught.value.__suppress_context__, (
+            "what urllib raises carries the address, and with it the key"
+        )
         assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
 
     assert said.startswith("REV was not fetched: ") and words in said

@@ -24,6 +24,7 @@ from workbench.lake.landing import Job, land
 from workbench.sources import Answer, Question, RowSource
 from workbench.sources.yahoo import Yahoo, adjusted
 from workbench.sources.yahoo_symbols import from_yahoo, to_yahoo, why_not
+from workbench.sources.yahoo_web import Web, browser
 
 # The far end's made-up market: SPLT splits 4 for 1 on 2024-03-11.
 THU, FRI, MON = date(2024, 3, 7), date(2024, 3, 8), date(2024, 3, 11)
@@ -258,16 +259,40 @@ def test_minutes_of_the_week_are_one_call_of_at_most_eight_days(ask: Ask, far_en
     assert call.query["includePrePost"].lower() == "true"
 
 
+def test_minutes_of_a_split_are_told_too(ask: Ask, far_end: FarEnd) -> None:
+    friday, monday = ask("SPLT", FRI, MON, table="stock_minute")
+
+    assert friday.notes == (LABEL, "SPLT: divided by 4 for the split of 2024-03-11") and monday.notes == (LABEL,)
+    assert friday.rows == len(far_end.market.minutes_of("SPLT", FRI)) and monday.rows == len(far_end.market.minutes_of("SPLT", MON))
+
+
+def test_a_funds_bars_are_bars(ask: Ask, far_end: FarEnd) -> None:
+    far_end.forever.append(Fault("chart/DIVI", change=meta(instrumentType="ETF")))
+
+    assert [answer.rows for answer in ask("DIVI", THU, FRI, MON)] == [1, 1, 1]
+
+
+def test_the_session_that_is_yahoos_default_is_listened_to_as_well(far_end: FarEnd) -> None:
+    web = Web()
+    session = web._attentive(browser())
+
+    session.get(f"{far_end.url}/v1/test/getcrumb", timeout=5)
+
+    assert type(session).__module__.startswith("curl_cffi")
+    assert (web.last.status, web.last.kind, web.last.text) == (200, "text/plain", "far.End/Crumb") and web.transferred == 13
+
+
 def test_a_price_between_minutes_is_no_bar(ask: Ask, far_end: FarEnd) -> None:
-    opening = at_ns(MON, 9, 30)
-    far_end.minutes["ACME", MON] = [
-        Bar(10, 11, 9, 10, start_ns=opening),
-        Bar(10, 11, 9, 10, start_ns=opening + 7 * 60_000_000_000 + 23_000_000_000),
-    ]
+    def live(reply: Any) -> Any:
+        reply["chart"]["result"][0]["timestamp"][3] += 23
+        return reply
+
+    far_end.forever.append(Fault("chart/ACME", change=live))
 
     [answer] = ask("ACME", MON, table="stock_minute")
 
-    assert answer.rows == 1 and "1 prices between minutes, which are no bars, were left out" in answer.notes
+    assert answer.rows == len(far_end.market.minutes_of("ACME", MON)) - 1
+    assert "1 prices between minutes, which are no bars, were left out" in answer.notes
 
 
 def test_a_session_that_is_not_over_is_not_asked_for(ask: Ask, far_end: FarEnd) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import date, datetime
+from pathlib import Path
 
 import pytest
 from farend import FarEnd, Fault
@@ -10,6 +11,8 @@ from farend.faults import empty, html, too_many
 from farend.times import NEW_YORK
 
 from workbench.errors import BrokenAnswer, NotEntitled, RateLimited, SourceError, Unreachable, UsageError
+from workbench.lake.reference import update
+from workbench.lake.store import Lake
 from workbench.sources.reference import Gathered, ReferenceSource
 from workbench.sources.yahoo_fundamentals import YahooFundamentals, dividend_yield, snapshot
 from workbench.tables import find
@@ -87,6 +90,15 @@ def test_rows_have_declared_columns_only_and_none_that_is_unknown(yahoo: YahooFu
         assert set(find("fundamentals").key) - {"source"} <= set(row)
 
 
+def test_rows_are_what_the_lake_takes(yahoo: YahooFundamentals, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+
+    first, again = (update(lake, gathered(yahoo, "ACME"), "yahoo") for _ in range(2))
+
+    assert first.rows_new == first.rows_in > 0 and first.quarantined == 0
+    assert (again.committed, again.rows_same) == (False, first.rows_in)
+
+
 def test_what_yahoo_does_not_tell_stays_absent() -> None:
     told = {"trailingPE": "Infinity", "beta": float("nan"), "sector": " ", "marketCap": True, "currency": None}
 
@@ -104,8 +116,9 @@ def test_an_unknown_company_is_told_and_a_wrong_symbol_refused(yahoo: YahooFunda
     one = gathered(yahoo, "ACME QQZZ BACr")
 
     assert {row["ticker"] for row in one.rows} == {"ACME"}
-    assert one.notes == ("QQZZ: Yahoo does not know it",)
-    assert [refused.record for refused in one.refused] == [{"ticker": "BACr"}] and "rights" in one.refused[0].reason
+    unknown, unasked = one.notes
+    assert unknown == "QQZZ: Yahoo does not know it" and one.refused == ()
+    assert unasked.startswith("NotPublished: 'BACr' was not asked for: ") and "rights" in unasked
 
 
 def test_a_fund_without_statements_is_a_snapshot(yahoo: YahooFundamentals, far_end: FarEnd) -> None:
@@ -154,8 +167,8 @@ def test_a_failure_is_told_and_hurts_no_other_company(
     one = gathered(yahoo, "ACME ON")
 
     assert {row["ticker"] for row in one.rows} == {"ON"}
-    [refused] = one.refused
-    assert refused.record == {"ticker": "ACME"} and refused.reason.startswith(f"{kind.__name__}: ACME was not fetched: ")
+    [reason] = [refused.reason for refused in one.refused] if kind is BrokenAnswer else one.notes
+    assert reason.startswith(f"{kind.__name__}: ACME was not fetched: ")
 
 
 def test_a_refusal_ends_the_asking_and_what_came_before_stays(yahoo: YahooFundamentals, far_end: FarEnd) -> None:
@@ -167,7 +180,7 @@ def test_a_refusal_ends_the_asking_and_what_came_before_stays(yahoo: YahooFundam
             came.append(one)  # noqa: PERF402
 
     [one] = came
-    assert {row["ticker"] for row in one.rows} == {"ACME"} and len(one.refused) == 2
+    assert {row["ticker"] for row in one.rows} == {"ACME"} and len(one.notes) == 2
     assert not far_end.asked("quoteSummary/ON")
 
 

@@ -102,8 +102,8 @@ class Fred:
     def gather(self, dataset: str, *, since: date | None = None, symbols: Sequence[str] = ()) -> Iterator[Gathered]:
         """Series by series, every version of every observation; with `since`, the versions published on that day or after it.
 
-        `symbols` are ids of series; without any, the usual ones (`SERIES`). A series that FRED does not have, or that cannot be understood, is
-        told in `refused`. Raises `SourceError` for what concerns all of them: what was given before stays valid.
+        `symbols` are ids of series; without any, the usual ones (`SERIES`). A series that FRED does not have is told in `notes`, one whose
+        answer cannot be understood in `refused`. Raises `SourceError` for what concerns all of them: what was given before stays valid.
         """
         if refusal := self.refuses(dataset):
             raise NotEntitled(f"{refusal}; nothing was asked")
@@ -111,8 +111,10 @@ class Fred:
             asked, before = f"fred:series/observations?series_id={series}", self.transferred
             try:
                 rows, notes = self._series(series, since)
-            except (NotPublished, BrokenAnswer) as error:
-                refused = Refused({"series": series}, f"{type(error).__name__}: {error}")
+            except NotPublished as error:
+                yield Gathered(DATASET, asked, [], self.transferred - before, notes=(f"NotPublished: {error}",))
+            except BrokenAnswer as error:
+                refused = Refused({"series": series}, f"BrokenAnswer: {error}")
                 yield Gathered(DATASET, asked, [], self.transferred - before, refused=(refused,))
             else:
                 yield Gathered(DATASET, asked, rows, self.transferred - before, notes=notes)

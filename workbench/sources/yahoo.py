@@ -191,7 +191,7 @@ class Yahoo:
             return Verdict(self.name, "rate limited" if isinstance(error, RateLimited) else "unreachable", str(error))
         heard = told.heard["SPY"]
         newest = max(heard.bars, default=None)
-        return Verdict(self.name, "works", f"{self.web.where}: SPY {f'up to {newest}' if newest else heard.absent or 'without bars'}")
+        return Verdict(self.name, "works", f"{self.web.where}: {f'SPY up to {newest}' if newest else f'SPY has no bars ({heard.absent})'}")
 
     def close(self) -> None:
         """Give back connections; the next call connects anew."""

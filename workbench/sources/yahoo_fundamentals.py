@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from workbench.errors import NotEntitled, RateLimited, UsageError
+from workbench.errors import BrokenAnswer, NotEntitled, RateLimited, UsageError
 from workbench.sources import Verdict
 from workbench.sources.reference import Gathered, Refused, Row
 from workbench.sources.yahoo_web import Web
@@ -91,7 +91,7 @@ class YahooFundamentals:
     def gather(self, dataset: str, *, since: date | None = None, symbols: Sequence[str] = ()) -> Iterator[Gathered]:  # noqa: ARG002
         """Companies by their tickers, some at a time; `since` changes nothing, for Yahoo tells four years and five quarters at any time.
 
-        A ticker that has no symbol there, or whose answer cannot be understood, is told in `refused`, one that Yahoo does not know in `notes`.
+        A ticker whose answer cannot be understood is told in `refused`, one that Yahoo does not know or that could not be asked for in `notes`.
         Raises `UsageError` without symbols, and `SourceError` when Yahoo refuses more calls or is not there: what was given before stays valid.
         """
         if refusal := self.refuses(dataset):
@@ -103,8 +103,12 @@ class YahooFundamentals:
             batch, before = every[start : start + TICKERS_A_TIME], self.web.transferred
             told = self.web.each(batch, self._company, self.threads)
             rows = [row for ticker in batch for row in told.heard.get(ticker, ())]
-            notes = tuple(f"{ticker}: Yahoo does not know it" for ticker in batch if not told.heard.get(ticker, "?"))
-            refused = tuple(Refused({"ticker": ticker}, reason) for ticker, reason in told.reasons.items())
+            broken = {ticker for ticker, error in told.failed.items() if isinstance(error, BrokenAnswer)}
+            refused = tuple(Refused({"ticker": ticker}, reason) for ticker, reason in told.reasons.items() if ticker in broken)
+            notes = (
+                *(f"{ticker}: Yahoo does not know it" for ticker in batch if not told.heard.get(ticker, "?")),
+                *(reason for ticker, reason in told.reasons.items() if ticker not in broken),
+            )
             key = f"yahoo:v10/finance/quoteSummary/{batch[0]}{f'+{len(batch) - 1}' if batch[1:] else ''}"
             yield Gathered(dataset, key, rows, self.web.transferred - before, notes=notes, refused=refused)
             if told.halted:
