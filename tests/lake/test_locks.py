@@ -64,7 +64,7 @@ def test_who_is_refused_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_of_several_that_are_held_the_first_is_named(tmp_path: Path) -> None:
-    with other(tmp_path, "b", "a", "c"), pytest.raises(Busy, match="^a is being"), refreshing(tmp_path, ["c", "b", "a"], "x"):
+    with other(tmp_path, "b", "a", "c"), pytest.raises(Busy, match=r"^a is being"), refreshing(tmp_path, ["c", "b", "a"], "x"):
         pass
 
 
