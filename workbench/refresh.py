@@ -149,6 +149,7 @@ class Refresh:
                     yield from in_step(self.lake, landed)
             finally:
                 log.ended(tables, time.monotonic() - began, stopped=self.stopped)
+                self.journal.close()
 
     def _all(self) -> Iterator[Done]:
         yield from map(outcome, self.plan.settled)

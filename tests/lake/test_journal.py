@@ -305,6 +305,14 @@ def test_a_writer_waits_for_another(tmp_path: Path) -> None:
     other.close()
 
 
+def test_a_record_that_fails_in_the_middle_leaves_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    with pytest.raises(LakeError, match="2 attempts of stock_day were not recorded"):
+        journal.record([FAILED, replace(FAILED, rows=object())])  # type: ignore[arg-type]
+    Journal(tmp_path).record([replace(FAILED, symbol="after")])
+    assert [one.symbol for one in journal.attempts()] == ["after"]
+
+
 # ---------------------------------------------------------------------- other versions
 
 

@@ -63,6 +63,11 @@ def test_who_is_refused_holds_nothing(tmp_path: Path) -> None:
     assert not note_of(tmp_path, "stock_day").exists()
 
 
+def test_of_several_that_are_held_the_first_is_named(tmp_path: Path) -> None:
+    with other(tmp_path, "b", "a", "c"), pytest.raises(Busy, match=r"^a is being"), refreshing(tmp_path, ["c", "b", "a"], "x"):
+        pass
+
+
 def test_other_tables_and_other_lakes_are_free(tmp_path: Path) -> None:
     with (
         refreshing(tmp_path / "a", ["stock_day"], "one"),

@@ -216,6 +216,28 @@ def test_a_damaged_journal_hides_no_landing(bench: Workbench) -> None:
         assert "is damaged" in fresh.sql("SELECT reason FROM data_sync_log WHERE sync_type = 'journal'").fetchall()[0][0]
 
 
+def test_a_journal_that_cannot_be_read_is_told_of_and_hides_no_landing(bench: Workbench) -> None:
+    rows, path = landed(bench, "id"), Journal(bench.lake.root).path
+    bench.close()
+    path.unlink()
+    path.mkdir()
+    with bench.pin():
+        assert landed(bench, "id") == rows
+    [(status, why)] = bench.sql("SELECT status, reason FROM data_sync_log WHERE sync_type = 'journal'").fetchall()
+    assert status == "failed"
+    assert why.startswith(f"LakeError: {path} cannot be opened")
+    # As soon as it can be read, it is.
+    path.rmdir()
+    Journal(bench.lake.root).record([FAILED])
+    assert (count(bench, "sync_type = 'journal'"), count(bench, "run_id = 'run-1'")) == (0, 1)
+
+
+def test_a_damaged_commit_says_so(bench: Workbench) -> None:
+    (bench.lake["stock_day"].folder / "_delta_log" / f"{1:020}.json").write_text("{}")
+    with Workbench(bench.settings) as fresh, pytest.raises(Exception, match="is damaged"):
+        fresh.sql("FROM data_sync_log").fetchall()
+
+
 # ---------------------------------------------------------------------- one landing
 
 

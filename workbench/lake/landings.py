@@ -184,12 +184,12 @@ class Reset:
 
 @dataclass(frozen=True)
 class Edit:
-    """What a reset changes in one commit: files that come back or go, and landed objects that are retired."""
+    """What leaves a table, or comes back to it, in one commit: files, and the landed objects that are retired with them."""
 
-    reset: Reset
     added: tuple[NewFile, ...] = ()
     removed: frozenset[str] = frozenset()
     retired: tuple[Retired, ...] = ()
+    reset: Reset | None = None
 
 
 @dataclass(frozen=True)

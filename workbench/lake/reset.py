@@ -152,7 +152,7 @@ def emptied(live: Mapping[str, LiveFile], known: Mapping[str, Landing], mark: Re
     )
     if not live and not retired:
         return None
-    return Edit(mark, removed=frozenset(live), retired=retired)
+    return Edit(removed=frozenset(live), retired=retired, reset=mark)
 
 
 def going(table: LakeTable, files: Sequence[LiveFile], retired: Sequence[Retired]) -> Going:
@@ -273,7 +273,7 @@ def brought_back(
         some = ", ".join(twice[:NAMED]) + f" and {len(twice) - NAMED} more" * (len(twice) > NAMED)
         what = f"{len(twice)} of what was taken out landed again since ({some})" if twice else "it was written again since"
         return f"{what}: rows would stand twice. Reset it again (`workbench reset {name}`) and undo what you want, or keep what is there."
-    return Edit(Reset(past.reset.id, past.reset.tables, past.version - 1), added=tuple(files))
+    return Edit(added=tuple(files), reset=Reset(past.reset.id, past.reset.tables, past.version - 1))
 
 
 def place(table: LakeTable, landing: Landing) -> str:

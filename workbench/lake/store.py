@@ -277,16 +277,12 @@ class LakeTable:
 
         False, and nothing done, if any of the files or objects has been replaced meanwhile. Raises `Busy` as `commit` does.
         """
-        for attempt in range(ATTEMPTS):
-            delta = self.create()
-            live, known = self._live(delta), self.landings()
+
+        def decide(live: Mapping[str, LiveFile], known: Mapping[str, Landing]) -> Edit | None:
             same = all((held := known.get(one.key)) and held.version == one.version and not held.retired for one in retired)
-            if not same or not all(path in live for path in paths):
-                return False
-            if self._write(delta, live, (), set(paths), (), None, retired):
-                return True
-            pause(attempt)
-        raise self._too_busy()
+            return Edit(removed=frozenset(paths), retired=tuple(retired)) if same and all(path in live for path in paths) else None
+
+        return self.edit(decide) is not None
 
     def edit(self, decide: Callable[[Mapping[str, LiveFile], Mapping[str, Landing]], Edit | None]) -> Edit | None:
         """Commit what is decided over the live files and landing records of the newest version; None if nothing is to be done.
@@ -320,13 +316,8 @@ class LakeTable:
         rewrite: Rewrite | None,
     ) -> Outcome:
         held = known.get(one.landing.key)
-        if (
-            held
-            and not one.mends
-            and held.retired != "reset"
-            and held.sha256 == one.landing.sha256
-            and one.landing.etag in (held.etag, *held.aliases)
-        ):
+        same = held is not None and held.sha256 == one.landing.sha256 and one.landing.etag in (held.etag, *held.aliases)
+        if held and same and not one.mends and held.retired != "reset":
             return "already landed"
         if one.beside != {(other.key, other.version) for other in beside(one.landing, there.get(one.landing.session, ()))}:
             return "overtaken"

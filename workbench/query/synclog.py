@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from workbench import __version__
+from workbench.errors import LakeError
 from workbench.lake.journal import NAMES, Journal, Stamp
 from workbench.lake.landings import Landing, newest
 from workbench.lake.snapshots import Snapshot
-from workbench.lake.store import Lake, LakeTable
+from workbench.lake.store import Lake, LakeTable, utc_now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,7 +71,11 @@ class SyncLog:
 
     def hold(self) -> None:
         """Show no attempt that is recorded from now on, until `release`."""
-        self._until = self.journal.stamp().newest
+        try:
+            self._until = self.journal.stamp().newest
+        except LakeError:
+            # What cannot be read is told of when the rows are asked for.
+            self._until = None
 
     def release(self) -> None:
         """Show every attempt again."""
@@ -92,9 +98,13 @@ class SyncLog:
         with self._lock:
             # DuckDB asks while the session may be declaring views: its lock is not ours to take.
             versions = {name: shot.version for name, shot in dict(self._shown).items() if shot.version >= 0}
-            tried, stamp = self._attempts(), self._tried and self._tried[0]
+            try:
+                tried, stamp = self._attempts(), self._tried and self._tried[0]
+            except LakeError as fault:
+                # What landed is told all the same.
+                self._tried, tried, stamp = None, arrow([unread(fault)]), None
             mark = versions, stamp, self._until
-            if self._made is None or self._made[0] != mark:
+            if stamp is None or self._made is None or self._made[0] != mark:
                 for name, version in versions.items():
                     if self._landed.get(name, (-1,))[0] != version:
                         self._landed[name] = version, arrow(landed(self.lake[name], version))
@@ -171,6 +181,14 @@ def of_landing(landing: Landing, last: Landing) -> Row:
         round((datetime.fromisoformat(landing.landed_at) - datetime.fromisoformat(began)).total_seconds() * 1000),
         landing.library,
     )
+
+
+def unread(fault: LakeError) -> Row:
+    """A row that says why the journal's are not here."""
+    now = utc_now()
+    told = {"id": "journal", "run_id": "", "sync_type": "journal", "dataset": NAME, "source": "lake", "status": "failed"}
+    told |= {"reason": f"LakeError: {fault}", "started_at": now, "finished_at": now, "library_version": __version__}
+    return tuple(told.get(name, 0 if kind == "int64" else None) for name, kind in COLUMNS.items())
 
 
 def numbered(rows: Iterable[Row]) -> "pa.Table":
