@@ -198,6 +198,7 @@ def test_a_session_that_the_errata_know_is_missing(bench: Workbench) -> None:
         ([("polygon_s3", "failed", "Unreachable: no answer"), ("polygon_s3", "no_data", "")], "missing"),
         ([("polygon_s3", "no_data", ""), ("yahoo", "skipped", "Yahoo is not allowed")], "missing"),
         ([("yahoo", "skipped", "Yahoo is not allowed")], "not fetched"),
+        ([("polygon_s3", "no_data", ""), ("polygon_s3", "skipped", "no keys")], "missing"),
         ([("polygon_s3", "started", "")], "failed"),
         ([("polygon_s3", "started", ""), ("polygon_s3", "no_data", "")], "missing"),
     ],
@@ -393,6 +394,15 @@ def test_sessions_that_want_the_same_are_wanted_together(bench: Workbench) -> No
     found = gaps_repair.repair(ask(bench, start=THU, end=MON))
 
     assert list(found.wanted) == [gaps_repair.Wanted("stock_day", (THU, FRI, MON), "not fetched")]
+
+
+def test_tickers_that_want_the_same_sessions_are_wanted_together() -> None:
+    common = {"first": THU, "last": FRI, "state": "missing", "reason": "its day bar says that it traded", "source": "folder"}
+    rows = [{"ticker": "BBB", **common}, {"ticker": "AAA", **common}, {"ticker": "CCC", **common, "last": MON}]
+
+    found = gaps_repair.repair(Report("", rows, table="stock_minute"))
+
+    assert [(one.sessions, one.tickers) for one in found.wanted] == [((THU, FRI), ("AAA", "BBB")), ((THU, FRI, MON), ("CCC",))]
 
 
 def test_a_table_without_sessions_cannot_be_repaired(bench: Workbench) -> None:
