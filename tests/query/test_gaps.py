@@ -198,6 +198,7 @@ def test_a_session_that_the_errata_know_is_missing(bench: Workbench) -> None:
         ([("polygon_s3", "failed", "Unreachable: no answer"), ("polygon_s3", "no_data", "")], "missing"),
         ([("polygon_s3", "no_data", ""), ("yahoo", "skipped", "Yahoo is not allowed")], "missing"),
         ([("yahoo", "skipped", "Yahoo is not allowed")], "not fetched"),
+        ([("polygon_s3", "no_data", ""), ("polygon_s3", "skipped", "no keys")], "missing"),
         ([("polygon_s3", "started", "")], "failed"),
         ([("polygon_s3", "started", ""), ("polygon_s3", "no_data", "")], "missing"),
     ],
@@ -395,6 +396,15 @@ def test_sessions_that_want_the_same_are_wanted_together(bench: Workbench) -> No
     assert list(found.wanted) == [gaps_repair.Wanted("stock_day", (THU, FRI, MON), "not fetched")]
 
 
+def test_tickers_that_want_the_same_sessions_are_wanted_together() -> None:
+    common = {"first": THU, "last": FRI, "state": "missing", "reason": "its day bar says that it traded", "source": "folder"}
+    rows = [{"ticker": "BBB", **common}, {"ticker": "AAA", **common}, {"ticker": "CCC", **common, "last": MON}]
+
+    found = gaps_repair.repair(Report("", rows, table="stock_minute"))
+
+    assert [(one.sessions, one.tickers) for one in found.wanted] == [((THU, FRI), ("AAA", "BBB")), ((THU, FRI, MON), ("CCC",))]
+
+
 def test_a_table_without_sessions_cannot_be_repaired(bench: Workbench) -> None:
     with pytest.raises(UsageError, match="does not say what became of which session"):
         gaps_repair.repair(bench.status())
@@ -512,6 +522,20 @@ def test_nothing_tells_where_there_is_neither_a_day_bar_nor_a_listing(bench: Wor
     assert (row["state"], row["reason"]) == ("unknown", "stock_day of the session is not in the lake to tell")
 
 
+def test_a_listed_ticker_without_a_day_bar_did_not_trade(bench: Workbench, vendor: Path) -> None:
+    put(vendor, STOCK_DAY, THU, text([bar("AAA")]))
+    refresh(bench, vendor)
+    listed(bench, {"ticker": "BBB", "listed": "2010-01-04"}, {"ticker": "CCC"})
+
+    found = of(bench, ["BBB", "CCC"], "stock_day", THU, THU)
+
+    # A row of tickers that does not say since when tells nothing of this day.
+    assert [(row["state"], row["reason"]) for row in found] == [
+        ("no trade", "it was listed, and the session's file has no bar of it"),
+        ("unknown", "stock_minute of the session is not in the lake to tell"),
+    ]
+
+
 def test_a_session_that_is_not_there_is_told_for_the_ticker_too(bench: Workbench, vendor: Path, tmp_path: Path) -> None:
     put(vendor, STOCK_DAY, THU, text([bar("AAA")]))
     refresh(bench, vendor)
@@ -595,7 +619,7 @@ def test_trades_tell_a_missing_minute_from_one_without_an_eligible_trade(bench: 
 
 
 def test_the_lake_s_own_conditions_are_asked_first(bench: Workbench, vendor: Path) -> None:
-    put(vendor, STOCK_TRADES, THU, text([sold(60, "10"), sold(120, "14")], TRADE))
+    put(vendor, STOCK_TRADES, THU, text([sold(60, "10"), sold(120, "14"), sold(180, "37")], TRADE))
     put(vendor, STOCK_MINUTE, THU, text(minutes("AAA", THU, 1)))
     refresh(bench, vendor)
     common = {"asset_class": "stocks", "data_type": "trade", "type": "sale_condition"}
@@ -607,7 +631,7 @@ def test_the_lake_s_own_conditions_are_asked_first(bench: Workbench, vendor: Pat
     ]
     update(bench.lake, Gathered("conditions", "api:v3/reference/conditions", rules), "polygon_api")
 
-    assert [row[0] for row in spans(within(bench)) if row[4] == "missing"] == ["04:01"]
+    assert [row[0] for row in spans(within(bench)) if row[4] == "missing"] == ["04:01", "04:03"]
 
 
 @pytest.mark.parametrize(
