@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -353,6 +354,7 @@ def test_a_wrong_key_ends_everything_and_is_never_shown(far_end: FarEnd, tmp_pat
             ask(api, tmp_path, table, [TUE], tickers)
         assert key not in str(caught.value)
     assert not list(tmp_path.iterdir())
+    assert len(far_end.requests) == 1, "a key that is unknown once is not tried again"
 
 
 @pytest.mark.parametrize("key", ["", "with space", "se-cret\n", "\tse-cret", "käse", "nul\0"])
@@ -672,6 +674,19 @@ def test_a_run_that_is_stopped_keeps_what_it_has(far_end: FarEnd, tmp_path: Path
     # The next question is another matter.
     api.limiter.rate = None
     assert ask(api, tmp_path, "stock_day", [TUE])[0].rows
+
+
+def test_questions_may_be_asked_side_by_side(far_end: FarEnd, tmp_path: Path) -> None:
+    api = api_on(far_end)
+    questions = [
+        one for table in ("stock_minute", "stock_trades") for one in api.questions(table, [TUE, WED, THU], ["ACME", "NAN", "E", "ON"])
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        answers = [one for some in pool.map(lambda question: list(api.answer(question, tmp_path)), questions) for one in some]
+    assert [(one.table, one.session) for one in answers] == [
+        (table, day) for table in ("stock_minute", "stock_trades") for day in (TUE, WED, THU)
+    ]
+    assert all({row["ticker"] for row in rows_of(one)} == {"ACME", "NAN", "E", "ON"} for one in answers)
 
 
 def test_an_answer_that_nobody_waits_for_leaves_nothing(far_end: FarEnd, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ class Calls:
     timeout_s: float = 30.0
     backoff_s: float = 0.5
     _client: "RESTClient | None" = field(default=None, init=False)
+    _unknown: BadKeys | None = field(default=None, init=False)
 
     @property
     def where(self) -> str:
@@ -126,7 +127,7 @@ class Calls:
 
     def close(self) -> None:
         """Give back connections; the next call connects anew."""
-        client, self._client = self._client, None
+        client, self._client, self._unknown = self._client, None, None
         if client:
             client.client.pool.clear()
             client.vx.client.pool.clear()
@@ -195,6 +196,8 @@ class Calls:
         """Ask in turn, and again where that may help. Raises `SourceError`."""
         failures = 0
         while True:
+            if self._unknown:
+                raise self._unknown
             began = self.limiter.take(run)
             try:
                 answer = call()
@@ -206,6 +209,9 @@ class Calls:
                         raise fault from None
                     continue
                 self.limiter.done()
+                if isinstance(fault, BadKeys):
+                    # No other call will go better.
+                    self._unknown = fault
                 if not passing(refused):
                     raise fault from None
             except Exception as exc:
