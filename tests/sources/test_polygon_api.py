@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from workbench.errors import BadKeys, BadSetting, BrokenAnswer, LakeError, NotEntitled, RateLimited, UnknownName, Unreachable, UsageError
 from workbench.lake.landing import Job, land
 from workbench.sources import Answer, FlatFile, Question
+from workbench.sources.api_refusals import Refused, retry_after_s
 from workbench.sources.polygon_api import PolygonAPI
 from workbench.tables import find, locate
 
@@ -643,6 +644,22 @@ def test_a_refusal_is_understood_whatever_its_body(tmp_path: Path, body: str, re
         assert all(one.rows for one in answers)
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"Retry-After": "12"}, 12),
+        ({"Retry-After": "-3"}, 0),
+        ({"Retry-After": "soon"}, 0),
+        # Told by a clock that is years off, and by that same clock.
+        ({"Retry-After": "Sat, 01 Jan 2000 00:01:00 GMT", "Date": "Sat, 01 Jan 2000 00:00:00 GMT"}, 60),
+        ({"Retry-After": "Sat, 01 Jan 2000 00:01:00 GMT"}, 0),
+    ],
+)
+def test_a_wait_is_read_by_the_far_ends_clock(headers: dict[str, str], seconds: float) -> None:
+    assert retry_after_s(Refused(429, headers, b"")) == seconds
+
+
 def test_calls_that_are_used_up_for_long_are_told_once_for_all(far_end: FarEnd, tmp_path: Path) -> None:
     far_end.forever.append(far.too_many())
     [answer] = ask(api_on(far_end, window_s=0.1), tmp_path, "stock_minute", [TUE], [f"T{n}" for n in range(20)])
@@ -653,6 +670,17 @@ def test_calls_that_are_used_up_for_long_are_told_once_for_all(far_end: FarEnd, 
     began = time.monotonic()
     [answer] = ask(api_on(far_end), tmp_path, "stock_day", [TUE])
     assert answer.fault.startswith("RateLimited: ") and time.monotonic() - began < 2
+
+
+def test_calls_that_are_used_up_are_not_waited_for_by_every_question(far_end: FarEnd, tmp_path: Path) -> None:
+    far_end.forever.append(far.too_many())
+    api = api_on(far_end, window_s=0.2)
+    answers = ask(api, tmp_path, "stock_day", [TUE, WED, THU])
+    assert all(one.fault.startswith("RateLimited: ") for one in answers)
+    assert len(far_end.requests) == 3
+    far_end.forever.clear()
+    time.sleep(1.1)
+    assert ask(api, tmp_path, "stock_day", [TUE])[0].rows
 
 
 def test_a_run_that_is_stopped_keeps_what_it_has(far_end: FarEnd, tmp_path: Path) -> None:
