@@ -77,6 +77,7 @@ def landed_file(path: Path, file: FlatFile, source: str, root: Path) -> pl.DataF
 
 
 def test_a_session_of_the_whole_market_is_one_call_and_lands_as_a_flat_file(api: PolygonAPI, far_end: FarEnd, tmp_path: Path) -> None:
+    far_end.bars["ZZa", TUE] = far_end.bars["ZZZ", TUE] = far_end.bars["Zb", TUE] = Bar(1, 1, 1, 1)
     [answer] = ask(api, tmp_path, "stock_day", [TUE])
     rows = rows_of(answer)
     assert answer.file and answer.file.key == "api:v2/aggs/grouped/locale/us/market/stocks/2024-01-02?adjusted=false"
