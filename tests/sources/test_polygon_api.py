@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from workbench.errors import BadKeys, BadSetting, BrokenAnswer, LakeError, NotEntitled, RateLimited, UnknownName, Unreachable, UsageError
 from workbench.lake.landing import Job, land
 from workbench.sources import Answer, FlatFile, Question
+from workbench.sources.api_refusals import Refused, retry_after_s
 from workbench.sources.polygon_api import PolygonAPI
 from workbench.tables import find, locate
 
@@ -75,6 +77,7 @@ def landed_file(path: Path, file: FlatFile, source: str, root: Path) -> pl.DataF
 
 
 def test_a_session_of_the_whole_market_is_one_call_and_lands_as_a_flat_file(api: PolygonAPI, far_end: FarEnd, tmp_path: Path) -> None:
+    far_end.bars["ZZa", TUE] = far_end.bars["ZZZ", TUE] = far_end.bars["Zb", TUE] = Bar(1, 1, 1, 1)
     [answer] = ask(api, tmp_path, "stock_day", [TUE])
     rows = rows_of(answer)
     assert answer.file and answer.file.key == "api:v2/aggs/grouped/locale/us/market/stocks/2024-01-02?adjusted=false"
@@ -353,6 +356,7 @@ def test_a_wrong_key_ends_everything_and_is_never_shown(far_end: FarEnd, tmp_pat
             ask(api, tmp_path, table, [TUE], tickers)
         assert key not in str(caught.value)
     assert not list(tmp_path.iterdir())
+    assert len(far_end.requests) == 1, "a key that is unknown once is not tried again"
 
 
 @pytest.mark.parametrize("key", ["", "with space", "se-cret\n", "\tse-cret", "käse", "nul\0"])
@@ -641,6 +645,22 @@ def test_a_refusal_is_understood_whatever_its_body(tmp_path: Path, body: str, re
         assert all(one.rows for one in answers)
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"Retry-After": "12"}, 12),
+        ({"Retry-After": "-3"}, 0),
+        ({"Retry-After": "soon"}, 0),
+        # Told by a clock that is years off, and by that same clock.
+        ({"Retry-After": "Sat, 01 Jan 2000 00:01:00 GMT", "Date": "Sat, 01 Jan 2000 00:00:00 GMT"}, 60),
+        ({"Retry-After": "Sat, 01 Jan 2000 00:01:00 GMT"}, 0),
+    ],
+)
+def test_a_wait_is_read_by_the_far_ends_clock(headers: dict[str, str], seconds: float) -> None:
+    assert retry_after_s(Refused(429, headers, b"")) == seconds
+
+
 def test_calls_that_are_used_up_for_long_are_told_once_for_all(far_end: FarEnd, tmp_path: Path) -> None:
     far_end.forever.append(far.too_many())
     [answer] = ask(api_on(far_end, window_s=0.1), tmp_path, "stock_minute", [TUE], [f"T{n}" for n in range(20)])
@@ -651,6 +671,17 @@ def test_calls_that_are_used_up_for_long_are_told_once_for_all(far_end: FarEnd, 
     began = time.monotonic()
     [answer] = ask(api_on(far_end), tmp_path, "stock_day", [TUE])
     assert answer.fault.startswith("RateLimited: ") and time.monotonic() - began < 2
+
+
+def test_calls_that_are_used_up_are_not_waited_for_by_every_question(far_end: FarEnd, tmp_path: Path) -> None:
+    far_end.forever.append(far.too_many())
+    api = api_on(far_end, window_s=0.2)
+    answers = ask(api, tmp_path, "stock_day", [TUE, WED, THU])
+    assert all(one.fault.startswith("RateLimited: ") for one in answers)
+    assert len(far_end.requests) == 3
+    far_end.forever.clear()
+    time.sleep(1.1)
+    assert ask(api, tmp_path, "stock_day", [TUE])[0].rows
 
 
 def test_a_run_that_is_stopped_keeps_what_it_has(far_end: FarEnd, tmp_path: Path) -> None:
@@ -672,6 +703,19 @@ def test_a_run_that_is_stopped_keeps_what_it_has(far_end: FarEnd, tmp_path: Path
     # The next question is another matter.
     api.limiter.rate = None
     assert ask(api, tmp_path, "stock_day", [TUE])[0].rows
+
+
+def test_questions_may_be_asked_side_by_side(far_end: FarEnd, tmp_path: Path) -> None:
+    api = api_on(far_end)
+    questions = [
+        one for table in ("stock_minute", "stock_trades") for one in api.questions(table, [TUE, WED, THU], ["ACME", "NAN", "E", "ON"])
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        answers = [one for some in pool.map(lambda question: list(api.answer(question, tmp_path)), questions) for one in some]
+    assert [(one.table, one.session) for one in answers] == [
+        (table, day) for table in ("stock_minute", "stock_trades") for day in (TUE, WED, THU)
+    ]
+    assert all({row["ticker"] for row in rows_of(one)} == {"ACME", "NAN", "E", "ON"} for one in answers)
 
 
 def test_an_answer_that_nobody_waits_for_leaves_nothing(far_end: FarEnd, tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ from outside, and its answers are taken raw. Its own retries are off: a tenth of
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from workbench.errors import BadKeys, BadSetting, NotPublished, SourceError, UnknownName, Unreachable
+from workbench.errors import BadKeys, BadSetting, NotPublished, RateLimited, SourceError, UnknownName, Unreachable
 from workbench.sources.api_refusals import (
     CHECK_URL,
     TOO_MANY,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 LONGEST_PAUSE_S = 30.0
 CONNECT_S = 10.0
-# A far end that asks for a longer wait than this many of the limiter's windows is not waited for.
+# A far end that asks for a longer wait than this many of the limiter's windows is not waited for, and then not asked for so long.
 LONGEST_WINDOWS = 5.0
 
 ENVELOPE = {"status", "request_id", "count", "queryCount", "resultsCount", "adjusted", "ticker", "next_url"}
@@ -67,6 +68,8 @@ class Calls:
     timeout_s: float = 30.0
     backoff_s: float = 0.5
     _client: "RESTClient | None" = field(default=None, init=False)
+    _unknown: BadKeys | None = field(default=None, init=False)
+    _spent: tuple[float, str] | None = field(default=None, init=False)
 
     @property
     def where(self) -> str:
@@ -126,7 +129,7 @@ class Calls:
 
     def close(self) -> None:
         """Give back connections; the next call connects anew."""
-        client, self._client = self._client, None
+        client, self._client, self._unknown, self._spent = self._client, None, None, None
         if client:
             client.client.pool.clear()
             client.vx.client.pool.clear()
@@ -195,6 +198,7 @@ class Calls:
         """Ask in turn, and again where that may help. Raises `SourceError`."""
         failures = 0
         while True:
+            self._expect_answer(what)
             began = self.limiter.take(run)
             try:
                 answer = call()
@@ -203,9 +207,14 @@ class Calls:
                 if refused.status == TOO_MANY:
                     after_s = retry_after_s(refused)
                     if self.limiter.refused(began, after_s) >= self.tries or after_s > LONGEST_WINDOWS * self.limiter.window_s:
+                        # Whoever asks next would wait as long for the same answer.
+                        self._spent = time.monotonic() + LONGEST_WINDOWS * self.limiter.window_s, str(fault)
                         raise fault from None
                     continue
                 self.limiter.done()
+                if isinstance(fault, BadKeys):
+                    # No other call will go better.
+                    self._unknown = fault
                 if not passing(refused):
                     raise fault from None
             except Exception as exc:
@@ -228,6 +237,13 @@ class Calls:
             if failures >= self.tries:
                 raise fault
             self.limiter.pause(run, min(LONGEST_PAUSE_S, self.backoff_s * 2 ** (failures - 1)) * random.uniform(0.5, 1))  # noqa: S311
+
+    def _expect_answer(self, what: str) -> None:
+        """Raise where an earlier call has shown that this one would bring nothing."""
+        if self._unknown:
+            raise self._unknown
+        if self._spent and time.monotonic() < self._spent[0]:
+            raise RateLimited(f"{what} was not asked for: {self._spent[1]}")
 
     def _read(self, answer: Any, what: str, loads: Callable[[str], Any]) -> Page:
         body = decoded(answer.data, loads)

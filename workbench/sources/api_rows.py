@@ -29,7 +29,7 @@ from workbench.tables.spec import midnight_ns
 MS = 1_000_000
 # How far before midnight the stamp of a day's bar may lie.
 SHORT_MS = 30 * 60 * 1000
-MEMBER_BYTES = 1024 * 1024
+MEMBER_BYTES = 256 * 1024
 INTEGERS = {"BIGINT", "INTEGER", "SMALLINT", "TINYINT"}
 # The API's names for a bar's columns, the most exact first: decimal texts came with fractional shares.
 BAR_FIELDS = {

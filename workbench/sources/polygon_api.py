@@ -27,8 +27,8 @@ from workbench.sources.api_rows import OTC, Sessions, Sheet, bars, sheet, storin
 from workbench.sources.limiter import Limiter, Run, Stopped, rate_of
 from workbench.tables import Table, find
 
-# Tickers that are asked at a time. A page of ticks takes some 60 MB while it is read.
-LANES, TICK_LANES = 8, 2
+# Tickers that are asked at a time, by all questions together. While it is read, a page of bars takes up to 30 MB, one of ticks 60.
+LANES, TICK_LANES = 8, 3
 # How many tickers in a row may find the far end dead before the others are not tried.
 DEAD = 2
 STATES: dict[type[WorkbenchError], str] = {BadKeys: "wrong key", NotEntitled: "not entitled", RateLimited: "rate limited"}
@@ -55,10 +55,12 @@ class PolygonAPI:
     calls: Calls = field(init=False)
     _runs: set[Run] = field(default_factory=set, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _lanes: dict[str, threading.Semaphore] = field(init=False)
     _walls: Walls = field(default_factory=Walls, init=False)
 
     def __post_init__(self) -> None:
         self.limiter = Limiter(rate_of(self.rate), self.window_s, tell=lambda text: self.tell(f"{self.name}: {text}"))
+        self._lanes = {"bars": threading.Semaphore(LANES), "ticks": threading.Semaphore(TICK_LANES)}
         self.calls = Calls(self.key, self.url, self.limiter, self.tries, self.timeout_s, self.backoff_s)
 
     def __repr__(self) -> str:
@@ -153,7 +155,7 @@ class PolygonAPI:
         drafts = {day: Draft(table, day, tickers) for day in days}
         sheets: dict[date, Sheet] = {}
         try:
-            for one in self._gathered(run, table, tickers, LANES, days[-1], lambda ticker: self._bars_of(run, table, days, ticker)):
+            for one in self._gathered(run, table, tickers, days[-1], lambda ticker: self._bars_of(run, table, days, ticker)):
                 for day, (text, count) in one.lines.items():
                     if day not in sheets:
                         sheets[day] = sheet(folder, table, day)
@@ -224,7 +226,7 @@ class PolygonAPI:
         """Trades or quotes of a session, ticker after ticker."""
         began, answer, made = time.monotonic(), Draft(table, day, tickers), sheet(folder, table, day)
         try:
-            for one in self._gathered(run, table, tickers, TICK_LANES, day, lambda ticker: self._ticks_of(run, table, day, ticker, folder)):
+            for one in self._gathered(run, table, tickers, day, lambda ticker: self._ticks_of(run, table, day, ticker, folder)):
                 answer.take(one)
                 answer.heard(one, rows=bool(one.sheet and one.sheet.rows))
                 if one.sheet:
@@ -259,17 +261,16 @@ class PolygonAPI:
 
     # ------------------------------------------------------------------ many tickers
 
-    def _gathered(
-        self, run: Run, table: Table, tickers: Sequence[str], lanes: int, last: date, ask: Callable[[str], Brought]
-    ) -> Iterator[Brought]:
+    def _gathered(self, run: Run, table: Table, tickers: Sequence[str], last: date, ask: Callable[[str], Brought]) -> Iterator[Brought]:
         """What `ask` brings of each ticker, in byte order of their names, a few asked at a time. Raises `BadKeys`."""
-        closed = False
+        closed, lanes = False, LANES if table.kind == "bars" else TICK_LANES
 
         def asked(ticker: str) -> Brought:
             try:
                 if why := trouble_with(ticker, table.name):
                     return Brought(ticker, fault=UsageError(why))
-                one = ask(ticker)
+                with self._lanes[table.kind]:
+                    one = ask(ticker)
             except NotPublished:
                 return Brought(ticker)
             if closed:
