@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -14,7 +14,6 @@ from workbench.errors import LakeError, SourceError, UsageError
 from workbench.lake import calendar_events, reference
 from workbench.lake.journal import Attempt, Journal
 from workbench.lake.reference import Updated
-from workbench.lake.reference_splits import resolve_splits
 from workbench.lake.store import Lake, utc_now
 from workbench.plan import Step
 from workbench.sessions import today
@@ -38,33 +37,25 @@ def gather(
     """
     yield from ask(lake, chain, step, symbols, universe, journal, run)
     if step.table == CALENDAR:
-        yield derived(lake, replace(step, source=calendar_events.NAME), calendar_events.derive)
+        began, made = time.monotonic(), calendar_events.derive(lake)
+        own, rows = replace(step, source=calendar_events.NAME), made.rows_new + made.rows_changed
+        yield Done(own, "landed" if made.committed else "up to date", rows, seconds=time.monotonic() - began, reason="; ".join(made.notes))
 
 
 def in_step(lake: Lake, done: Iterable[Done]) -> Iterator[Done]:
     """What follows from what has landed: which of two splits is real, by closes that are new; and events, by splits and dividends."""
     landed = {one.step.table for one in done if one.outcome in ("landed", "replaced") and one.rows}
-    if "stock_day" in landed and lake["splits"].snapshot().files:
-        yield from changed(derived(lake, Step("splits", today(), "gather", "new closes", "reference:splits"), resolve_splits))
-    if landed & {"splits", "dividends"} and CALENDAR not in landed and lake[CALENDAR].snapshot().files:
-        yield from changed(derived(lake, Step(CALENDAR, today(), "gather", "new actions", f"reference:{CALENDAR}"), calendar_events.derive))
-
-
-def changed(one: Done) -> Iterator[Done]:
-    """A step that changed something or failed; nothing else is worth telling."""
-    if one.outcome != "up to date":
-        yield one
-
-
-def derived(lake: Lake, step: Step, derive: Callable[[Lake], Updated]) -> Done:
-    """Derive rows of a table from others."""
-    began = time.monotonic()
+    if not any(lake[name].snapshot().files for name in ("splits", "dividends", CALENDAR)):
+        return
     try:
-        made = derive(lake)
+        made = calendar_events.follow(lake, landed)
     except LakeError as fault:
-        return Done(step, "failed", seconds=time.monotonic() - began, reason=reason(fault))
-    rows = made.rows_new + made.rows_changed
-    return Done(step, "landed" if made.committed else "up to date", rows, seconds=time.monotonic() - began, reason="; ".join(made.notes))
+        yield Done(Step(CALENDAR, today(), "gather", "", f"reference:{CALENDAR}"), "failed", reason=reason(fault))
+        return
+    for one in made:
+        if one.committed:
+            step = Step(one.table, today(), "gather", f"{one.key} has news", f"reference:{one.table}", source=one.source)
+            yield Done(step, "landed", one.rows_new + one.rows_changed, reason="; ".join(one.notes))
 
 
 def ask(

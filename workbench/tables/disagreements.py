@@ -24,7 +24,12 @@ DISAGREEMENTS = Table(
         Column("source", "VARCHAR", "The source that the table follows."),
         Column("other_value", "DOUBLE", "What the other source says.", "as in the base table"),
         Column("other_source", "VARCHAR", "The source whose row gave way, or was not taken in."),
-        Column("difference", "DOUBLE", "Their distance as a share of the larger: 0.01 is one percent. Yahoo's prices are adjusted for splits.", "share"),
+        Column(
+            "difference",
+            "DOUBLE",
+            "Their distance as a share of the larger: 0.01 is one percent. Yahoo's prices are adjusted for splits.",
+            "share",
+        ),
         Column("found_at", "TIMESTAMPTZ", "When the two met."),
     ),
     key=(),
