@@ -11,7 +11,7 @@ from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import BadRange, UnknownName, UsageError
 from workbench.lake.quarantine import Refusal
-from workbench.plan import decide
+from workbench.refresh.plan import decide
 from workbench.sources import FlatFile
 
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from workbench.chain import Chain
-    from workbench.plan import Plan
     from workbench.query.catalog import Catalog
     from workbench.query.rows import Rows
-    from workbench.refresh import Refresh
+    from workbench.refresh.chain import Chain
+    from workbench.refresh.plan import Plan
+    from workbench.refresh.run import Refresh
 
 
 class Workbench:
@@ -189,7 +189,7 @@ class Workbench:
 
     def repair(self, report: Report, source: str | None = None) -> "Refresh":
         """The refresh that mends what a report of gaps tells, planned and not run yet. What no refresh mends is in its plan's `notes`."""
-        from workbench.repair import repaired
+        from workbench.refresh.repair import repaired
 
         return repaired(self, report, source)
 
@@ -225,8 +225,8 @@ class Workbench:
         again: bool = False,
     ) -> "Plan":
         """What `refresh` would do. Lists the sources, fetches and changes nothing."""
-        from workbench import plan
-        from workbench.chain import opened
+        from workbench.refresh import plan
+        from workbench.refresh.chain import opened
 
         plan.check(expanded(datasets), as_date(start), as_date(end), days, last)
         with opened(self.settings.with_source(source)) as chain:
@@ -244,8 +244,8 @@ class Workbench:
         universe: str | None,
         **chosen: Any,
     ) -> "tuple[Plan, tuple[str, ...], tuple[str, ...]]":
-        from workbench import plan
-        from workbench.universe import checked, resolve
+        from workbench.refresh import plan
+        from workbench.refresh.universe import checked, resolve
 
         some = checked(symbols or ())
         every = resolve(self, universe or self.settings.universe) if chain.rows or chain.reference or universe else ()
@@ -277,10 +277,10 @@ class Workbench:
         symbol by symbol. `again` tries files that were refused before once more. `reset` empties the tables first.
         `.run()` ends with some upkeep of the lake, for as long as `[maintain]` in workbench.toml says; `maintain` overrules whether.
         """
-        from workbench import plan
-        from workbench.chain import chain_of
         from workbench.lake.maintain import after_refresh
-        from workbench.refresh import Refresh
+        from workbench.refresh import plan
+        from workbench.refresh.chain import chain_of
+        from workbench.refresh.run import Refresh
 
         plan.check(expanded(datasets), as_date(start), as_date(end), days, last)
         chain = chain_of(self.settings.with_source(source))

@@ -13,11 +13,11 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workbench.batch import Done
-    from workbench.plan import Step
     from workbench.query.report import Report
-    from workbench.refresh import Refresh
-    from workbench.summary import Summary
+    from workbench.refresh.batch import Done
+    from workbench.refresh.plan import Step
+    from workbench.refresh.run import Refresh
+    from workbench.refresh.summary import Summary
 
 STOPPED = 130
 SHOWN_PROBLEMS = 20

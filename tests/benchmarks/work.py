@@ -88,7 +88,7 @@ def warm(system: str) -> None:
         import exchange_calendars  # noqa: F401
         import pyarrow.parquet  # noqa: F401
 
-        import workbench.refresh  # noqa: F401
+        import workbench.refresh.run  # noqa: F401
     assert _duckdb and _polars
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import workbench.lake.maintain
 import workbench.lake.retention
 import workbench.lake.tiering
-import workbench.refresh
+import workbench.refresh.run
 from crash import harness
 from workbench import sessions
 

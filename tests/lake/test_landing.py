@@ -28,7 +28,7 @@ from flatfiles import (
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.lake.quarantine import refusals
-from workbench.summary import Summary
+from workbench.refresh.summary import Summary
 from workbench.tables import FED, Table, find
 
 
@@ -630,9 +630,9 @@ def test_processes_that_land_the_same_files_end_with_one_copy(bench: Workbench, 
 def test_another_etag_of_the_same_bytes_is_remembered_not_landed_again(bench: Workbench, vendor: Path) -> None:
     from dataclasses import replace
 
-    from workbench.chain import Chain
-    from workbench.plan import Plan, Step
-    from workbench.refresh import Refresh
+    from workbench.refresh.chain import Chain
+    from workbench.refresh.plan import Plan, Step
+    from workbench.refresh.run import Refresh
     from workbench.sources import Fetched, FlatFile
     from workbench.sources.folder import Folder
 

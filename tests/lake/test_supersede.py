@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from flatfiles import BAR, FRI, STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, THU, TRADE, bar, minutes, put, text, trade
 
-from workbench.batch import Batch
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.lake import tiering
@@ -16,7 +15,8 @@ from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed
 from workbench.lake.store import Outcome
 from workbench.lake.verify import verify
-from workbench.plan import Step
+from workbench.refresh.batch import Batch
+from workbench.refresh.plan import Step
 from workbench.sources import FlatFile
 from workbench.tables import Table, locate
 from workbench.tables.answers import key_of

@@ -19,7 +19,7 @@ from workbench.config import Settings
 from workbench.errors import BrokenPromise, Busy
 from workbench.lake import cold, tiering
 from workbench.lake.store import LakeTable
-from workbench.summary import Summary
+from workbench.refresh.summary import Summary
 from workbench.tables import Table, find
 
 FEBRUARY = sessions.between(STOCK_MINUTE, date(2024, 2, 1), date(2024, 2, 29))

@@ -25,7 +25,6 @@ from flatfiles import (
 )
 
 from workbench import sessions
-from workbench.batch import Batch
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import BadRange, UnknownName, UsageError
@@ -33,9 +32,10 @@ from workbench.lake.journal import Attempt, Journal
 from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed, Retired
 from workbench.lake.reference import update
-from workbench.plan import Step
 from workbench.query import gaps, gaps_market, gaps_minutes, gaps_repair, gaps_tickers
 from workbench.query.report import Report
+from workbench.refresh.batch import Batch
+from workbench.refresh.plan import Step
 from workbench.sources import FlatFile
 from workbench.sources.folder import Folder
 from workbench.sources.reference import Gathered

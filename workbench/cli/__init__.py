@@ -240,7 +240,7 @@ def sources(settings: "Settings") -> list[str]:
 
 def verdict(settings: "Settings", source: str, *, used: bool) -> dict[str, Any]:
     """What a source's cheapest call says."""
-    from workbench.chain import opened
+    from workbench.refresh.chain import opened
 
     told = {"source": source, "in_use": used}
     try:
@@ -389,7 +389,7 @@ def export(
 def demo(ctx: click.Context, no_notebook: bool) -> None:
     """Land sample files (made-up prices, no keys, no network), ask a first query and run the first notebook."""
     with closing_bench(ctx) as bench:
-        from workbench.refresh import guard
+        from workbench.refresh.run import guard
 
         guard(bench.lake, "sample")
         failures = 0

@@ -6,14 +6,14 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from workbench import sessions
-from workbench.chain import Chain
 from workbench.lake.landings import Landing
+from workbench.refresh.chain import Chain
 from workbench.sources import RowSource
 from workbench.tables import Table
 from workbench.tables.answers import RANK, SOURCES, key_of
 
 if TYPE_CHECKING:
-    from workbench.plan import Step
+    from workbench.refresh.plan import Step
 
 ORIGINS = {name: origin for origin, name in SOURCES.items()}
 

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from workbench.chain import chain_of
-from workbench.plan import Plan, plan
 from workbench.query.gaps_repair import repair
 from workbench.query.report import Report
-from workbench.refresh import Refresh
-from workbench.universe import resolve
+from workbench.refresh.chain import chain_of
+from workbench.refresh.plan import Plan, plan
+from workbench.refresh.run import Refresh
+from workbench.refresh.universe import resolve
 
 if TYPE_CHECKING:
     from workbench.bench import Workbench

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from workbench.batch import Done
 from workbench.errors import LakeError
 from workbench.lake.journal import Attempt, Journal
-from workbench.plan import Step
+from workbench.refresh.batch import Done
+from workbench.refresh.plan import Step
 
 # Steps that sources of rows were asked for are noted answer by answer.
 STATUS = {"failed": "failed", "quarantined": "quarantined", "missing": "no_data", "stands in": "skipped"}

@@ -13,7 +13,7 @@ from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed, Landing, venue_of
 from workbench.lake.store import Lake, LakeTable, Outcome
 from workbench.lake.together import land as land_together
-from workbench.plan import Step
+from workbench.refresh.plan import Step
 from workbench.tables.spec import span_of
 
 BATCH_FILES, BATCH_SECONDS = 64, 0.5

@@ -14,22 +14,22 @@ from queue import Empty, Queue
 from threading import Event
 from typing import TYPE_CHECKING
 
-from workbench import legs
-from workbench.batch import Batch, Done
-from workbench.chain import Chain
 from workbench.errors import SourceError
 from workbench.lake.journal import Attempt, Journal
 from workbench.lake.landing import Job
 from workbench.lake.landings import Landed
 from workbench.lake.quarantine import Refusal
 from workbench.lake.store import Lake, utc_now
+from workbench.refresh import legs
+from workbench.refresh.batch import Batch, Done
+from workbench.refresh.chain import Chain
 from workbench.sources import Answer, Question, RowSource
 from workbench.tables import find
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from workbench.plan import Step
+    from workbench.refresh.plan import Step
 
 ASKERS = 8
 NAMED = 5

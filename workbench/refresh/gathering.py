@@ -7,15 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from workbench.asking import NAMED, reason
-from workbench.batch import Done
-from workbench.chain import Chain
 from workbench.errors import LakeError, SourceError, UsageError
 from workbench.lake import calendar_events, reference
 from workbench.lake.journal import Attempt, Journal
 from workbench.lake.reference import Updated
 from workbench.lake.store import Lake, utc_now
-from workbench.plan import Step
+from workbench.refresh.asking import NAMED, reason
+from workbench.refresh.batch import Done
+from workbench.refresh.chain import Chain
+from workbench.refresh.plan import Step
 from workbench.sessions import today
 from workbench.sources.reference import Gathered
 

@@ -1,7 +1,7 @@
 """Refresh: plan → fetch → land → commit → log.
 
 Running a plan downloads and lands files side by side; only the driver, here, commits, in batches. What flat files do not give is asked of the
-sources behind them (`workbench.asking`); what became of each step that committed nothing is kept in the journal.
+sources behind them (`workbench.refresh.asking`); what became of each step that committed nothing is kept in the journal.
 """
 
 import threading
@@ -13,12 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from workbench import legs
-from workbench.asking import Asking, reason
-from workbench.batch import BATCH_SECONDS, Batch, Done, Made
-from workbench.chain import Chain
 from workbench.errors import BadKeys, LakeError, LandingError, SourceError, UsageError, WorkbenchError
-from workbench.gathering import gather, in_step
 from workbench.lake import reset
 from workbench.lake.disk import sweep
 from workbench.lake.journal import Journal
@@ -28,9 +23,14 @@ from workbench.lake.locks import refreshing
 from workbench.lake.quarantine import Refusal
 from workbench.lake.routing import ranges
 from workbench.lake.store import Lake, utc_now
-from workbench.log import Log, outcome
-from workbench.plan import Plan, Step
-from workbench.summary import Summary
+from workbench.refresh import legs
+from workbench.refresh.asking import Asking, reason
+from workbench.refresh.batch import BATCH_SECONDS, Batch, Done, Made
+from workbench.refresh.chain import Chain
+from workbench.refresh.gathering import gather, in_step
+from workbench.refresh.log import Log, outcome
+from workbench.refresh.plan import Plan, Step
+from workbench.refresh.summary import Summary
 from workbench.tables import TABLES
 
 FETCHERS = 8

@@ -1,6 +1,6 @@
 """The plan of a refresh: a pure decision over listings and landing records, which can be printed or declined.
 
-Flat files come first. What they lack of due sessions is asked of the sources of rows behind them (`workbench.legs`).
+Flat files come first. What they lack of due sessions is asked of the sources of rows behind them (`workbench.refresh.legs`).
 """
 
 from collections.abc import Collection, Iterable, Sequence, Set
@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
-from workbench import legs, sessions
-from workbench.chain import Chain
+from workbench import sessions
 from workbench.errors import BadRange, SourceError, UsageError
 from workbench.lake.landings import Landing
 from workbench.lake.quarantine import Refusal, refusals
 from workbench.lake.store import Lake
 from workbench.lake.tiering import lost_landings
 from workbench.query.report import Report, sized
+from workbench.refresh import legs
+from workbench.refresh.chain import Chain
 from workbench.sources import FlatFile
 from workbench.tables import DISAGREEMENTS, FED, TABLES, Table, errata, find
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from workbench.batch import Done
-from workbench.plan import Plan
 from workbench.query.report import Report, sized
+from workbench.refresh.batch import Done
+from workbench.refresh.plan import Plan
 
 COUNTED = ("landed", "replaced", "quarantined", "failed", "missing")
 NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
