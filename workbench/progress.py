@@ -72,6 +72,9 @@ class Progress:
     def step(self, done: "Done") -> None:
         """Take in a step that was done."""
 
+    def tell(self, text: str) -> None:
+        """A source waits for its plan's limit."""
+
     def waits(self, step: "Step") -> None:
         """Take in a step that has landed and waits for the rest of its chunk."""
 
@@ -85,6 +88,9 @@ class Progress:
 
 class Plain(Progress):
     """A line for each step."""
+
+    def tell(self, text: str) -> None:
+        click.echo(text)
 
     def step(self, done: "Done") -> None:
         from workbench.query.report import sized
@@ -110,6 +116,9 @@ class Lines(Progress):
             name: getattr(done, name) for name in ("outcome", "rows", "refused", "transferred", "seconds", "reason")
         }
         self.print("step", table=done.step.table, session=done.step.session, size=done.step.size, **told)
+
+    def tell(self, text: str) -> None:
+        self.print("tells", text=text)
 
     def waits(self, step: "Step") -> None:
         self.print("waits", table=step.table, session=step.session, key=step.key, size=step.size)
@@ -151,6 +160,9 @@ class Bar(Progress):
 
     def __exit__(self, *exc: object) -> None:
         self.bar.stop()
+
+    def tell(self, text: str) -> None:
+        self.bar.console.print(text)
 
     def step(self, done: "Done") -> None:
         if done.step.file:

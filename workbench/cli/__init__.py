@@ -114,6 +114,7 @@ def refresh(
                 note(run.plan.notes, quiet=json_)
             with say, stoppable(run.stop):
                 run.waits = say.waits
+                run.chain.hear(say.tell)
                 summary = run.run(say.step)
             if run.stopped:
                 say.stopped(kept(run), len(run.plan.to_fetch) + len(run.plan.to_ask))

@@ -35,6 +35,7 @@ ASKERS = 8
 NAMED = 5
 POLL_S = 0.05
 NO_ROWS = "no rows"
+STOPPED = "Stopped: "
 
 Place = tuple[str, date]
 
@@ -91,6 +92,12 @@ class Asking:
                     here.add((done.step.table, done.step.session))
                 yield done
             for place, lack in lacks.items():
+                if self.stopped.is_set() and STOPPED in (
+                    lack.whole[: len(STOPPED)],
+                    *(told[: len(STOPPED)] for told in lack.tickers.values()),
+                ):
+                    # Left for the next run.
+                    continue
                 why[place].append(f"{leg.name}: {lack.reason}")
                 nothing |= {(place, ticker) for ticker, told in lack.tickers.items() if told == NO_ROWS}
                 lack.tickers = {ticker: NO_ROWS if (place, ticker) in nothing else told for ticker, told in lack.tickers.items()}
@@ -223,7 +230,8 @@ class Asking:
             lack.tickers |= dict.fromkeys(question.tickers, answer.fault)
             lack.whole = answer.fault if not question.tickers else lack.whole
             symbol = question.tickers[0] if len(question.tickers) == 1 else None
-            return [Attempt(**common, status="failed", symbol=symbol, reason=answer.fault)]  # type: ignore[arg-type]
+            status = "skipped" if answer.fault.startswith(STOPPED) else "failed"
+            return [Attempt(**common, status=status, symbol=symbol, reason=answer.fault)]  # type: ignore[arg-type]
         self.silent[step.table] |= set(answer.silent)
         self.heard[step.table] |= set(answer.asked) - set(answer.silent) - answer.failed.keys() if answer.file else set()
         lack.tickers |= dict.fromkeys(answer.silent, NO_ROWS) | dict(answer.failed)

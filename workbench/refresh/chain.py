@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from workbench.errors import NoSource
 from workbench.sources import RowSource, Source, Verdict
 
 if TYPE_CHECKING:
+    from workbench.sources.polygon_api import PolygonAPI
     from workbench.sources.reference import ReferenceSource
 
 API_KEY = "POLYGON_API_KEY"
@@ -28,6 +29,7 @@ class Chain:
     rows: tuple[RowSource, ...] = ()
     reference: "tuple[ReferenceSource, ...]" = ()
     skipped: dict[str, str] = field(default_factory=dict)
+    api: "PolygonAPI | None" = None
 
     @property
     def notes(self) -> list[str]:
@@ -45,6 +47,11 @@ class Chain:
         """Try the first source with its cheapest call."""
         first = self.files or next(iter(self.rows))
         return first.check()
+
+    def hear(self, tell: Callable[[str], None]) -> None:
+        """Be told of long waits for a plan's limit, from any thread."""
+        if self.api:
+            self.api.tell = tell
 
     def stop(self) -> None:
         """Have calls that wait give up soon."""
@@ -110,6 +117,7 @@ def add_api(chain: Chain, settings: Settings, *, fallback: bool) -> None:
     from workbench.sources.polygon_reference import PolygonReference
 
     api = PolygonAPI(settings.polygon_api_key, settings.polygon_api_url, settings.polygon_api_rate)
+    chain.api = api
     chain.reference += (PolygonReference(api),)
     if fallback and not settings.polygon_s3_fallback:
         chain.skipped["polygon_api"] = "POLYGON_S3_FALLBACK is false"
