@@ -68,6 +68,14 @@ def test_with_yes_it_is_done_and_undone(run: Run, root: Path) -> None:
     assert rows(root) == {"stock_day": 2, "stock_minute": 10}
 
 
+def test_a_reset_is_undone_by_its_id(run: Run, root: Path) -> None:
+    first = json.loads(run("stock_day", "--yes", "--json").stdout)["reset"]
+    run("stock_minute", "--yes")
+    assert run("--undo", first, "--yes").exit_code == 0
+    assert rows(root) == {"stock_day": 2}
+    assert run("--undo", first, "--yes").exit_code == 2
+
+
 def test_where_nobody_can_be_asked_it_shows_and_refuses(run: Run, root: Path) -> None:
     done = run("all")
     assert done.exit_code == 2

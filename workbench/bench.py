@@ -382,21 +382,22 @@ class Workbench:
         """Empty all tables: `reset("all")`."""
         return self.reset("all")
 
-    def undo_reset(self, tables: Sequence[str] | None = None, *, dry_run: bool = False) -> Report:
-        """Bring back what the newest reset took out; with `tables`, what the newest of each of them did. A dry run says what would come back.
+    def undo_reset(self, tables: Sequence[str] | None = None, *, id: str | None = None, dry_run: bool = False) -> Report:
+        """Bring back what the newest reset took out, or one by its `id`; with `tables`, what the newest of each of them did.
 
-        Raises `UsageError` if there is nothing to undo, and `LakeError` if vacuum has removed files or sessions have landed again since.
+        A dry run says what would come back. Raises `UsageError` if there is nothing to undo, and `LakeError` if vacuum has removed files or
+        sessions have landed again since.
         """
         from workbench.lake import reset
         from workbench.lake.locks import refreshing
         from workbench.query import resetting
 
         named = reset.scope(tables) if tables else None
-        past = reset.restorable(self.lake, named)
+        past = reset.restorable(self.lake, named, id)
         if dry_run:
             return resetting.planned(self.lake.root, reset.plan_undo(self.lake, past), undo=True)
         with refreshing(self.lake.root, [one.table for one in past], "workbench reset --undo"):
-            return resetting.told(self.lake.root, reset.undo(self.lake, named), undo=True)
+            return resetting.told(self.lake.root, reset.undo(self.lake, named, id), undo=True)
 
     def clean(self, *, dry_run: bool = True) -> Report:
         """Remove what processes that are no more left in the folders for work. A dry run, the default, says what would be removed."""

@@ -238,6 +238,28 @@ def test_sessions_that_landed_again_are_not_doubled(bench: Workbench, vendor: Pa
     assert faults(bench) == []
 
 
+def test_what_landed_since_can_be_given_up_for_what_was_there_before(bench: Workbench, vendor: Path, tmp_path: Path) -> None:
+    """A refresh that began with a reset and went no further than the first session."""
+    first, part = bench.reset("stock_day").facts["reset"], tmp_path / "part"
+    put(part, STOCK_DAY, THU, text([bar("AAA", close=11)]))
+    fill(bench, part)
+    with pytest.raises(LakeError, match=f"`workbench reset stock_day`, then `workbench reset --undo {first} stock_day`"):
+        bench.undo_reset()
+    time.sleep(0.002)
+    bench.reset("stock_day")
+    bench.undo_reset(["stock_day"], id=first)
+
+    assert counts(bench) == FULL
+    assert faults(bench) == []
+    # What the vendor has is not what stands there since: it is published again, once.
+    assert fill(bench, part) == {"stock_day": 1}
+    assert fill(bench, vendor) == {"stock_day": 1}
+    assert counts(bench) == FULL
+    assert faults(bench) == []
+    with pytest.raises(UsageError, match="the reset 00000000 is not to be found"):
+        bench.undo_reset(id="00000000")
+
+
 def test_after_a_vacuum_it_cannot_be_undone_and_says_so(bench: Workbench) -> None:
     bench.reset("all")
     vacuum(bench.lake, timedelta(0), dry_run=False)

@@ -1,5 +1,6 @@
 """The command that empties tables, and the one that fills them again with what they held."""
 
+import re
 import sys
 
 import click
@@ -13,7 +14,7 @@ from workbench.query.report import Report
 @click.command()
 @click.argument("scope", nargs=-1)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--undo", is_flag=True, help="Bring back what the newest reset (of the tables in SCOPE, if any) took out.")
+@click.option("--undo", is_flag=True, help="Bring back what the newest reset took out, or the one whose id stands in SCOPE.")
 @as_json
 @common
 @click.pass_context
@@ -24,10 +25,12 @@ def reset(ctx: click.Context, scope: tuple[str, ...], yes: bool, undo: bool, jso
     """
     if not scope and not undo:
         raise click.UsageError("name what to reset: tables, a platform, or all")
+    ids = [word for word in scope if undo and re.fullmatch("[0-9a-f]{8}", word)]
+    tables, id = [word for word in scope if word not in ids], next(iter(ids), None)
     with closing_bench(ctx, must_exist=True) as bench:
-        going = bench.undo_reset(scope, dry_run=True) if undo else bench.reset(scope, dry_run=True)
+        going = bench.undo_reset(tables, id=id, dry_run=True) if undo else bench.reset(scope, dry_run=True)
         asked = agreed(going, "brought back" if undo else "reset", yes=yes, json_=json_)
-        done = going if not going.rows else bench.undo_reset(scope) if undo else bench.reset(scope)
+        done = going if not going.rows else bench.undo_reset(tables, id=id) if undo else bench.reset(scope)
     show(done, json_=json_)
     note([line for line in done.facts["notes"] if not (asked and line in going.facts["notes"])], quiet=json_)
 

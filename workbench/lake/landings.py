@@ -216,8 +216,11 @@ def newest(commits: Iterable[Commit]) -> dict[str, Landing]:
 
 
 def restored(before: Mapping[str, Landing], known: Mapping[str, Landing]) -> dict[str, Landing]:
-    """The landing records of an earlier version that stand again when a reset is undone; what has landed since stays as it is."""
-    return {key: one for key, one in before.items() if known[key].retired == "reset" and known[key].version == one.version}
+    """The landing records of an earlier version that stand again when a reset is undone; what has landed since stays as it is.
+
+    An object that landed since, and was reset again, goes on counting its versions from there.
+    """
+    return {key: replace(one, version=known[key].version) for key, one in before.items() if known[key].retired == "reset"}
 
 
 def withdrawn(known: Mapping[str, Landing], retired: Iterable[Retired]) -> dict[str, Landing]:

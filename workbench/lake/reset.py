@@ -165,13 +165,16 @@ def going(table: LakeTable, files: Sequence[LiveFile], retired: Sequence[Retired
 # ---------------------------------------------------------------------- fill again
 
 
-def restorable(lake: Lake, tables: Sequence[str] | None = None) -> list[Past]:
-    """The commits that are to be undone: those of the newest reset, or the newest of each table named, less those undone.
+def restorable(lake: Lake, tables: Sequence[str] | None = None, id: str | None = None) -> list[Past]:
+    """The commits that are to be undone: those of the newest reset, or of one by its id, or the newest of each table named; less those undone.
 
     Raises `UsageError` if there is nothing to undo.
     """
     every = {name: found for name in TABLES if (found := pasts(lake[name]))}
-    if tables is None:
+    if id is not None:
+        chosen = [past for found in every.values() for past in found if past.reset.id == id and past.table in (tables or every)]
+        what = f"the reset {id}"
+    elif tables is None:
         last = max((found[-1] for found in every.values()), key=lambda past: past.at, default=None)
         chosen = [past for found in every.values() for past in found if last and past.reset.id == last.reset.id]
         what = "the newest reset"
@@ -179,7 +182,7 @@ def restorable(lake: Lake, tables: Sequence[str] | None = None) -> list[Past]:
         chosen = [every[name][-1] for name in tables if name in every]
         what = f"the newest reset of {', '.join(tables)}"
     if not chosen:
-        raise UsageError(f"{what.removeprefix('the newest ').capitalize()} is not to be found in {lake.root}; nothing was done.")
+        raise UsageError(f"{what.replace('the newest', 'a')} is not to be found in {lake.root}; nothing was done.")
     left = [past for past in chosen if not past.undone]
     if not left:
         raise UsageError(f"{what} ({chosen[-1].reset.id}, at {chosen[-1].at:%Y-%m-%d %H:%M:%S} UTC) was undone before; nothing was done.")
@@ -211,14 +214,14 @@ def plan_undo(lake: Lake, past: Sequence[Past]) -> list[Going]:
     return found
 
 
-def undo(lake: Lake, tables: Sequence[str] | None = None) -> Done:
-    """Bring back what the newest reset took out (with `tables`: what the newest reset of each took out), a commit for each table.
+def undo(lake: Lake, tables: Sequence[str] | None = None, id: str | None = None) -> Done:
+    """Bring back what `restorable` chooses, a commit for each table.
 
     What has landed since stays, if it is of other sessions. Raises `UsageError` if there is nothing to undo, and `LakeError`, before anything is
     changed, if vacuum has removed files, or if sessions that were taken out have landed again: their rows would stand twice. Safe to
     ask for again after a crash. The caller keeps refreshes away.
     """
-    past = restorable(lake, tables)
+    past = restorable(lake, tables, id)
     done = Done(past[0].reset.id)
     with ExitStack() as held:
         for name in sorted({one.table for one in past}):
@@ -272,7 +275,7 @@ def brought_back(
     if twice or (live and not parts):
         some = ", ".join(twice[:NAMED]) + f" and {len(twice) - NAMED} more" * (len(twice) > NAMED)
         what = f"{len(twice)} of what was taken out landed again since ({some})" if twice else "it was written again since"
-        return f"{what}: rows would stand twice. Reset it again (`workbench reset {name}`) and undo what you want, or keep what is there."
+        return f"{what}: rows would stand twice. Keep what is there; or `workbench reset {name}`, then `workbench reset --undo {past.reset.id} {name}`."
     return Edit(added=tuple(files), reset=Reset(past.reset.id, past.reset.tables, past.version - 1))
 
 
