@@ -214,6 +214,14 @@ def test_what_sources_said_last_decides(bench: Workbench, attempts: list[tuple[s
     assert row["attempts"] == sum(status != "skipped" for _, status, _ in attempts)
 
 
+def test_a_source_that_others_were_asked_in_the_place_of_lacked_it(bench: Workbench) -> None:
+    tried(bench, THU, "failed", "NotEntitled: no", "polygon_api", fallback_from="polygon_s3")
+
+    row = one(bench, THU)
+
+    assert (row["state"], row["reason"]) == ("missing", "polygon_s3: it has no data; polygon_api: NotEntitled: no")
+
+
 def test_a_refused_file_is_quarantined_until_it_is_made_good(bench: Workbench, vendor: Path) -> None:
     put(vendor, STOCK_DAY, THU, text([bar("AAA", FRI)]))
     refresh(bench, vendor)
@@ -361,6 +369,22 @@ def test_an_empty_table_tells_of_the_newest_due_session(bench: Workbench) -> Non
 
     assert found.facts["notes"] == ["stock_day holds nothing yet."]
     assert len(found) <= 1
+
+
+def test_gaps_tell_what_a_refresh_met(bench: Workbench, vendor: Path) -> None:
+    put(vendor, STOCK_DAY, THU, text([bar("AAA")]))
+    put(vendor, STOCK_DAY, FRI, text([bar("AAA", THU)]))
+    bench.refresh(source=f"folder:{vendor}", datasets=["stock_day"], start=WED, end=MON, maintain=False).run()
+
+    found = ask(bench, start=TUE, end=MON, best="folder")
+
+    assert [(row["session"], row["state"], row["attempts"]) for row in found] == [
+        (TUE, "not fetched", 0),
+        (WED, "missing", 1),
+        (FRI, "quarantined", 1),
+        (MON, "missing", 1),
+    ]
+    assert found.facts["problems"] == 4
 
 
 # ---------------------------------------------------------------------- repair
@@ -557,6 +581,24 @@ def test_a_session_that_is_not_there_is_told_for_the_ticker_too(bench: Workbench
         ((WED,), ("BBB",), ()),
         ((FRI,), (), ()),
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "state"),
+    [
+        ("failed", "RateLimited: slow down", "failed"),
+        ("failed", "NotEntitled: no", "not entitled"),
+        ("no_data", "no rows", "unknown"),
+    ],
+)
+def test_what_a_source_said_of_a_ticker_is_told(bench: Workbench, tmp_path: Path, status: str, reason: str, state: str) -> None:
+    answered(bench, tmp_path, "polygon_api", STOCK_MINUTE, THU, minutes("AAA", THU, 2), ["AAA", "BBB"])
+    tried(bench, THU, status, reason, "polygon_api", symbol="BBB", dataset="stock_minute")
+    tried(bench, THU, "failed", "Unreachable: no", "polygon_api", symbol="CCC", dataset="stock_minute")
+
+    [row] = of(bench, ["BBB"], start=THU, end=THU)
+
+    assert (row["state"], row["reason"], row["source"]) == (state, f"polygon_api: {reason}", "polygon_api")
 
 
 def test_tickers_must_be_named(bench: Workbench) -> None:

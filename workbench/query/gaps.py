@@ -6,7 +6,7 @@ the errata. Nothing is asked of any source.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from workbench import sessions
@@ -231,7 +231,7 @@ def absent(table: Table, day: date, attempts: Sequence[Attempt], now: datetime) 
     if day > sessions.last_due(now):
         return Gap(day, "not yet due", f"due {due:%Y-%m-%d %H:%M} New York", mends=f"wait until {due:%Y-%m-%d %H:%M} New York")
     symptoms = [f"known to be missing: {one.symptom}" for one in errata.for_file(table.name, day) if one.action == "known missing"]
-    last = newest_by_source(attempts)
+    last = passed_over(attempts) | newest_by_source(attempts)
     said = {source: one for source, one in last.items() if one.status in ("failed", "no_data", "started", "quarantined")}
     reason = "; ".join([*symptoms, *(f"{source}: {said_by(one)}" for source, one in said.items())])
     since = min((moment(one) for one in tries), default=None)
@@ -284,6 +284,15 @@ def newest_by_source(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
         one.source: one for one in sorted(attempts, key=lambda one: (moment(one), one.status != "started")) if one.status != "skipped"
     }
     return dict(sorted(newest.items(), key=lambda item: -RANK.get(item[0], 0)))
+
+
+def passed_over(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
+    """The sources that others were asked in the place of: what they lacked has no attempt of its own."""
+    lacked = sorted((one for one in attempts if one.fallback_from), key=moment)
+    found = {
+        one.fallback_from: replace(one, source=one.fallback_from, status="no_data", reason=None) for one in lacked if one.fallback_from
+    }
+    return dict(sorted(found.items(), key=lambda item: -RANK.get(item[0], 0)))
 
 
 def why_weaker(tries: Iterable[Attempt], held: Iterable[Landing]) -> list[str]:

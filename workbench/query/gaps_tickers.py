@@ -15,7 +15,7 @@ from workbench import sessions
 from workbench.errors import UsageError
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
-from workbench.query.gaps import PROBLEMS, Facts, Gap, judge, on_record, span
+from workbench.query.gaps import PROBLEMS, Facts, Gap, judge, kind, newest_by_source, on_record, said_by, span
 from workbench.query.report import Report
 from workbench.tables import FED, TABLES, Table, find, quote
 from workbench.tables.answers import RANK
@@ -193,6 +193,11 @@ def explained(table: Table, ticker: str, whole: Gap, facts: Facts, found: Eviden
         return Gap(day, "no trade", reason, mends="nothing: no eligible trade")
     if table.name.endswith("_day") and listed:
         return Gap(day, "no trade", "it was listed, and the session's file has no bar of it", mends="nothing: no eligible trade")
+    last = newest_by_source(one for one in facts.attempts if one.symbol == ticker)
+    if said := {source: one for source, one in last.items() if one.status in ("failed", "no_data")}:
+        state = {"failed": "failed", "barred": "not entitled", "absent": "unknown"}[kind(next(iter(said.values())))]
+        reason = "; ".join(f"{source}: {said_by(one)}" for source, one in said.items())
+        return Gap(day, state, reason, ", ".join(said), attempts=len(said), mends="refresh, or another source")
     other = whole_of(table)
     reason = SILENT if not life.listings else f"{other or 'no table'} of the session is {'not ' * bool(other)}in the lake to tell"
     return Gap(day, "unknown", reason, mends=f"refresh tickers{f' and {other}' * bool(other)}")
