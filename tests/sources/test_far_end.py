@@ -75,6 +75,8 @@ def test_the_limit_counts_minutes_so_that_pages_of_hours_are_short(far_end: FarE
     assert len(pages) > 3 and len({row.timestamp for row in hours}) == len(hours)
     assert sum(row.volume for row in hours) == sum(row.volume for row in minutes)
     assert max(row.high for row in hours) == max(row.high for row in minutes)
+    first = told(far_end, f"/v2/aggs/ticker/ACME/range/1/hour/{THU}/{FRI}?limit=120")
+    assert first["resultsCount"] < 5 and 60 < first["queryCount"] <= 120
     assert hours[2].open == made.minutes("ACME", THU)[2].open, "the third hour is the one of the opening"
 
 
@@ -154,10 +156,11 @@ def test_trades_come_newest_first_with_every_digit_of_their_nanoseconds(far_end:
 
 
 def test_quotes_within_a_span_oldest_first(far_end: FarEnd) -> None:
-    start, end = at_ns(THU, 10), at_ns(THU, 11)
-    rows = list(ask(far_end).list_quotes("ACME", timestamp_gte=start, timestamp_lt=end, order="asc", limit=3))
     stamps = [row["sip_timestamp"] for row in made.ticks("quotes", "ACME", THU)]
-    assert [row.sip_timestamp for row in rows] == [stamp for stamp in stamps if start <= stamp < end] != []
+    rows = ask(far_end).list_quotes("ACME", timestamp_gte=stamps[20], timestamp_lt=stamps[30], order="asc", limit=3)
+    assert [row.sip_timestamp for row in rows] == stamps[20:30]
+    rows = ask(far_end).list_quotes("ACME", timestamp_gt=stamps[20], timestamp_lte=stamps[30], order="asc", limit=3)
+    assert [row.sip_timestamp for row in rows] == stamps[21:31]
 
 
 def test_days_as_bounds_take_whole_days(far_end: FarEnd) -> None:
@@ -378,8 +381,9 @@ def test_what_a_test_puts_stands_before_the_market(far_end: FarEnd) -> None:
     assert "ACME" not in rows and (rows["MINE"].close, rows["MINE"].volume, rows["MINE"].transactions) == (5.25, 3, None)
     assert [row.close for row in client.list_aggs("MINE", 1, "minute", THU, THU, adjusted=False)] == [10.5]
     assert [row.id for row in client.list_trades("MINE")] == ["900]:C"]
+    far_end.rows["holidays"][0]["name"] = "Mine"
     with FarEnd() as another:
-        assert another.rows["splits"][-1]["ticker"] != "MINE", "lists are each far end's own"
+        assert another.rows["holidays"][0]["name"] != "Mine", "lists are each far end's own"
 
 
 def test_an_empty_far_end_knows_nothing() -> None:
@@ -665,3 +669,9 @@ def test_it_can_be_served_by_hand_to_a_workbench() -> None:
             assert set(env) >= {"WORKBENCH_YAHOO", "WORKBENCH_YAHOO_URL", "FRED_API_KEY", "FRED_API_URL"}
         finally:
             served.terminate()
+
+
+def test_the_far_end_s_own_failures_are_told_apart(far_end: FarEnd) -> None:
+    far_end.rows["splits"].append({"ticker": "ACME"})
+    reply = urllib3.request("GET", f"{far_end.api_url}/stocks/v1/splits?apiKey={far_end.key}")
+    assert reply.status == 500 and "KeyError" in far_end.broken.pop()
