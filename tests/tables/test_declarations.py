@@ -62,7 +62,7 @@ def names(table: Table) -> list[str]:
 
 def test_every_flat_file_dataset_is_declared() -> None:
     assert {table.name for table in FED} == set(HEADERS)
-    assert set(TABLES) == {*HEADERS, "ohlcv_archive", *(table.name for table in REFERENCE)}
+    assert set(TABLES) == {*HEADERS, "ohlcv_archive", "disagreements", *(table.name for table in REFERENCE)}
 
 
 @every_column
@@ -101,7 +101,8 @@ def test_key_columns_exist_and_are_required(table: Table) -> None:
 
 
 def test_the_tables_without_a_key_are_those_whose_rows_nothing_numbers() -> None:
-    assert {t.name for t in TABLES.values() if not t.key} == {"option_trades", "index_values", "forex_quotes", "crypto_trades"}
+    without = {t.name for t in TABLES.values() if not t.key}
+    assert without == {"option_trades", "index_values", "forex_quotes", "crypto_trades", "disagreements"}
 
 
 @every_table
