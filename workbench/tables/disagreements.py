@@ -37,6 +37,6 @@ DISAGREEMENTS = Table(
     chunks=("month",),
     ranges=1,
     calendar="24/7",
-    starts=date.max,
+    starts=date(2003, 9, 10),
     source="rows that landed from two sources",
 )
