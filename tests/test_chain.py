@@ -1,6 +1,7 @@
 """The fallback chain, from the bucket over the API to Yahoo, against far ends on loopback: what lands, what is told, what exit status."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -8,8 +9,8 @@ from pathlib import Path
 import pytest
 from farend import FarEnd, Fault
 from flatfiles import BAR, FRI, MON, STOCK_DAY, THU, bar, text
+from s3server import S3, StandIn
 from s3server import Fault as S3Fault
-from s3server import StandIn
 
 from workbench import sessions
 from workbench.bench import Workbench
@@ -299,3 +300,78 @@ def test_the_log_tells_of_landings_failures_and_fallbacks(settings: dict[str, st
         ).fetchall()
         assert found == [(THU, "polygon_s3", None, "success", True), (FRI, "polygon_api", "polygon_s3", "success", True)]
         assert bench.sql("SELECT DISTINCT run_id FROM data_sync_log").fetchall() == [(run.id,)]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket is waited for as briefly as a test can."""
+    from workbench.sources.polygon_s3 import PolygonS3
+
+    plain = PolygonS3.__init__
+
+    def hasty(self: PolygonS3, *args: object, **more: object) -> None:
+        plain(self, *args, **{"timeout_s": 0.3, "tries": 2, "backoff_s": 0.01} | more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PolygonS3, "__init__", hasty)
+
+
+BROKEN = {
+    "403 of a listed key": (S3Fault("get", status=403, code="AccessDenied"), "NotEntitled"),
+    "404 of a listed key": (S3Fault("get", status=404, code="NoSuchKey"), "NotPublished"),
+    "503 SlowDown": (S3Fault("get", status=503, code="SlowDown"), "Unreachable"),
+    "a stalled body": (S3Fault("get", sent=10, silent_s=1.0), "Unreachable"),
+    "a body that never comes": (S3Fault("get", sent=0), "Unreachable|BrokenDownload"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.usefixtures("impatient")
+def test_a_bucket_that_breaks_is_fallen_back_from_and_takes_over_when_it_is_whole(
+    settings: dict[str, str], stand_in: StandIn, what: str
+) -> None:
+    fault, error = BROKEN[what]
+    publish(stand_in, THU, bar("ACME", THU))
+    stand_in.forever.append(fault)
+    with opened(settings) as bench:
+        summary = bench.refresh(datasets=["stock_day"], start=THU, end=THU).run()
+        assert summary.exit_status == 3
+        assert sources(bench) == [(THU, "polygon_api", True)]
+        [failed] = [one for one in Journal(bench.lake.root).attempts() if one.status == "failed"]
+        assert re.match(error, failed.reason or "")
+
+        stand_in.forever.clear()
+        assert bench.refresh(datasets=["stock_day"], start=THU, end=THU).run().exit_status == 0
+        assert bench.sql("SELECT source FROM stock_day WHERE ticker = 'ACME'").fetchall() == [("polygon_s3",)]
+        assert sound(bench)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_file_replaced_while_it_comes_is_fallen_back_from_and_lands_next_time(settings: dict[str, str], stand_in: StandIn) -> None:
+    publish(stand_in, THU, bar("ACME", THU))
+    with opened(settings) as bench:
+        run = bench.refresh(datasets=["stock_day"], start=THU, end=THU)
+        publish(stand_in, THU, bar("ACME", THU, close=10.75))
+        run.run()
+        assert sources(bench) == [(THU, "polygon_api", True)]
+        bench.refresh(datasets=["stock_day"], start=THU, end=THU).run()
+        assert bench.sql("SELECT close, source FROM stock_day WHERE ticker = 'ACME'").fetchall() == [(10.75, "polygon_s3")]
+
+
+@pytest.mark.s3
+def test_a_real_bucket_refuses_wrong_keys_and_the_api_answers(settings: dict[str, str], bucket: S3) -> None:
+    bucket.put(STOCK_DAY.key_of(STOCK_DAY.feeds[0], THU), gzip.compress(text([bar("ACME", THU)], BAR), mtime=0))
+    real = settings | {"POLYGON_S3_ENDPOINT": bucket.endpoint}
+    wrong = real | {"POLYGON_S3_ACCESS_KEY": bucket.reader.access, "POLYGON_S3_SECRET_KEY": "not the secret"}
+    right = real | {"POLYGON_S3_ACCESS_KEY": bucket.reader.access, "POLYGON_S3_SECRET_KEY": bucket.reader.secret}
+    with opened(wrong) as bench:
+        run = bench.refresh(datasets=["stock_day"], start=THU, end=FRI)
+        assert "not the secret" not in repr(run.plan)
+        assert run.run().exit_status == 3
+        assert sources(bench) == [(THU, "polygon_api", True), (FRI, "polygon_api", True)]
+    with opened(right) as bench:
+        bench.refresh(datasets=["stock_day"], start=THU, end=FRI).run()
+        assert bench.sql("SELECT date, source FROM stock_day WHERE ticker = 'ACME' ORDER BY 1").fetchall() == [
+            (THU, "polygon_s3"),
+            (FRI, "polygon_api"),
+        ]
+        assert sound(bench)

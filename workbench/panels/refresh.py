@@ -18,7 +18,7 @@ from workbench.errors import NoSource
 from workbench.panels.parts import escape, guarded, line, page, row, rows, widgets
 from workbench.progress import SHOWN_PROBLEMS, STOPPED
 from workbench.query.report import Report, sized
-from workbench.tables import FED
+from workbench.tables import FED, REFERENCE
 
 if TYPE_CHECKING:
     from workbench.bench import Workbench
@@ -41,9 +41,9 @@ class RefreshPanel:
         wide = widgets.Layout(width="auto")
         self.configured = configured(bench.settings)
         self.source = widgets.Combobox(
-            description="source", value=self.configured, options=["polygon_s3", "sample", "folder:"], placeholder="folder:PATH", layout=wide
+            description="source", value=self.configured, options=["polygon_s3", "polygon_api", "yahoo", "sample", "folder:"], placeholder="folder:PATH", layout=wide
         )
-        self.datasets = widgets.SelectMultiple(description="datasets", options=[table.name for table in FED], rows=5)
+        self.datasets = widgets.SelectMultiple(description="datasets", options=[table.name for table in (*FED, *REFERENCE)], rows=5)
         self.symbols = widgets.Text(description="symbols", placeholder="all")
         self.days = widgets.Text(description="days", placeholder="newest sessions")
         self.start = widgets.DatePicker(description="start")
