@@ -13,7 +13,7 @@ import pytest
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import LakeError, UnknownName, UsageError
-from workbench.lake import quarantine, reference, reference_merge
+from workbench.lake import quarantine, reference, reference_merge, reset
 from workbench.lake.reference import Updated, rows_of, update
 from workbench.lake.store import Lake
 from workbench.lake.vacuum import vacuum
@@ -179,6 +179,40 @@ def test_a_company_that_changes_its_name_or_gains_an_id_keeps_its_row(lake: Lake
     take(lake, "tickers", [company("ACME", "Acme")])
     take(lake, "tickers", [company("ACME", "Acme Holdings", "F1", cik="1")], now=NEXT_DAY)
     assert held(lake, "tickers", *TICKER) == [("ACME", "Acme Holdings", True, None, THU, FRI)]
+
+
+def test_ids_tell_companies_of_one_name_apart(lake: Lake) -> None:
+    take(lake, "tickers", [company("ACME", "Acme", "F1")])
+    take(lake, "tickers", [company("ACME", "Acme", "F2")], now=NEXT_DAY)
+    assert rows_of(lake, "tickers").select("composite_figi", "last_seen").rows() == [("F1", THU), ("F2", FRI)]
+
+
+def test_without_ids_another_name_that_ended_is_another_company(lake: Lake) -> None:
+    take(lake, "tickers", [company("ACME", "Acme")])
+    take(lake, "tickers", [company("ACME", "Zenith", delisted="2001-01-02")], now=NEXT_DAY)
+    assert held(lake, "tickers", "name", "active") == [("Zenith", False), ("Acme", True)]
+
+
+def test_a_company_that_is_listed_again_is_no_longer_delisted(lake: Lake) -> None:
+    take(lake, "tickers", [company("ACME", "Acme", "F1", delisted="2024-03-01")])
+    take(lake, "tickers", [company("ACME", "Acme", "F1")], now=NEXT_DAY)
+    assert held(lake, "tickers", *TICKER) == [("ACME", "Acme", True, None, THU, FRI)]
+
+
+def test_a_reports_date_of_change_stays_where_another_changes(lake: Lake) -> None:
+    reports = [{"ticker": ticker, "as_of": "2023-12-31", "period": "annual", "revenue": 1} for ticker in ("ACME", "BETA")]
+    take(lake, "fundamentals", reports)
+    take(lake, "fundamentals", [reports[0], {**reports[1], "revenue": 2}], now=NEXT_DAY)
+    assert held(lake, "fundamentals", "ticker", "updated_at") == [("ACME", MORNING), ("BETA", NEXT_DAY)]
+
+
+def test_after_a_reset_it_fills_anew(lake: Lake) -> None:
+    take(lake, "conditions", [CODE])
+    reset.reset(lake, ["conditions"])
+    assert held(lake, "conditions", "id") == []
+    assert take(lake, "conditions", [{**CODE, "id": 2}]).rows_new == 1
+    assert held(lake, "conditions", "id") == [(2,)]
+    assert not verify(Lake(lake.root)).faults
 
 
 def test_a_listing_of_a_part_says_nothing_of_the_others(lake: Lake) -> None:
