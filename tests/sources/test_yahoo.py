@@ -540,6 +540,7 @@ def test_nothing_is_said_on_the_terminal_and_the_users_yfinance_is_as_before(
     from yfinance.data import YfData
 
     log = logging.getLogger("yfinance")
+    yfinance.config.debug.hide_exceptions, log.disabled = True, False
     before, shared = (yfinance.config.debug.hide_exceptions, log.disabled, log.level), YfData()._session
     far_end.faults += [html(502, "chart/ACME"), Fault("getcrumb", 429, "Too Many Requests")]
 
@@ -554,6 +555,7 @@ def test_nothing_is_left_in_the_users_home_or_in_the_temporary_folder(far_end: F
     home, temp = tmp_path / "home", tmp_path / "temp"
     home.mkdir()
     temp.mkdir()
+    far_end.faults.append(Fault("getcrumb", 429, "Too Many Requests"))  # of which yfinance warns
     far_end.now = lambda: NOON
     code = (
         "import sys; from datetime import *; from pathlib import Path; from workbench.sources.yahoo import *\n"

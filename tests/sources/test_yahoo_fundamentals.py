@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 
@@ -182,6 +183,17 @@ def test_a_refusal_ends_the_asking_and_what_came_before_stays(yahoo: YahooFundam
     [one] = came
     assert {row["ticker"] for row in one.rows} == {"ACME"} and len(one.notes) == 2
     assert not far_end.asked("quoteSummary/ON")
+
+
+def test_a_crumb_that_is_none_does_not_stick(yahoo: YahooFundamentals, far_end: FarEnd) -> None:
+    far_end.forever.append(Fault("getcrumb", 429, "Too Many Requests"))
+    with suppress(SourceError):
+        gathered(yahoo, "ACME")
+    far_end.forever.clear()
+    before = len(far_end.asked("quoteSummary"))
+
+    assert gathered(yahoo, "ACME").rows
+    assert [one.status for one in far_end.asked("quoteSummary")[before:]] == [200]
 
 
 @pytest.mark.parametrize(
