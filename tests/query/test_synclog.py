@@ -48,7 +48,7 @@ def landed(bench: Workbench, columns: str = "*") -> list[tuple[Any, ...]]:
     """The rows of what landed: attempts that a refresh recorded besides have no version of an object behind them."""
     names = {landing_id(bench, name, one) for name in ("stock_day", "stock_minute") for one in every(bench, name)}
     return bench.sql(
-        f"SELECT {columns} FROM data_sync_log WHERE id IN (SELECT unnest($names)) ORDER BY started_at, dataset", names=sorted(names)
+        f"SELECT {columns} FROM data_sync_log WHERE id IN (SELECT unnest($names)) ORDER BY dataset, started_at", names=sorted(names)
     ).fetchall()
 
 
