@@ -78,7 +78,7 @@ def test_one_dataset_and_since_an_instant(tmp_path: Path) -> None:
 
     assert [one.symbol for one in journal.attempts("stock_day")] == ["1", "2", "3"]
     # In whatever zone it is given.
-    assert [one.symbol for one in journal.attempts("stock_day", since="2026-01-02T01:00:00-05:00")] == ["2", "3"]
+    assert [one.symbol for one in journal.attempts("stock_day", since="2026-01-02T05:00:00-05:00")] == ["3"]
 
 
 def test_reading_makes_no_file(tmp_path: Path) -> None:
@@ -121,10 +121,10 @@ def test_the_stamp_is_cheap(tmp_path: Path) -> None:
     journal.record([FAILED] * 1000)
 
     def taken() -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(100):
             journal.stamp()
-        return (time.perf_counter() - began) / 100
+        return (time.process_time() - began) / 100
 
     assert min(taken() for _ in range(5)) < 0.0001
 

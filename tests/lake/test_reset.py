@@ -1,7 +1,7 @@
 """Reset: what goes, what stays, what comes back, and what a crash in between leaves."""
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,12 @@ import workbench
 from workbench.bench import Workbench
 from workbench.config import Age, Retention, Settings
 from workbench.errors import Busy, LakeError, UnknownName, UsageError
-from workbench.lake import locks, reset, retention
+from workbench.lake import locks, reference, reset, retention
 from workbench.lake.journal import Journal
 from workbench.lake.store import LakeTable
 from workbench.lake.tiering import alone
 from workbench.lake.vacuum import vacuum
+from workbench.sources.reference import Gathered
 
 TABLES = ["stock_day", "stock_minute", "stock_trades"]
 
@@ -421,4 +422,17 @@ def test_the_archive_goes_only_with_what_was_archived(bench: Workbench, vendor: 
     assert fill(bench, vendor, "stock_minute") == {"stock_minute": 1}
     with pytest.raises(LakeError, match="stand twice"):
         bench.undo_reset(["stock_minute"])
+    assert faults(bench) == []
+
+
+def test_reference_data_comes_again_with_the_same_bytes(bench: Workbench) -> None:
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    told = Gathered("ticker_changes", "x", [{"asset": "stocks", "ticker": "AAA", "first_date": "2024-03-07"}], 1)
+    for _ in range(2):
+        reference.update(bench.lake, told, "folder", now=now)
+        assert len(bench.sql("FROM ticker_changes").fetchall()) == 1
+        bench.reset("ticker_changes")
+        assert bench.sql("FROM ticker_changes").fetchall() == []
+    bench.undo_reset()
+    assert len(bench.sql("FROM ticker_changes").fetchall()) == 1
     assert faults(bench) == []

@@ -48,7 +48,7 @@ def landed(bench: Workbench, columns: str = "*") -> list[tuple[Any, ...]]:
     """The rows of what landed: attempts that a refresh recorded besides have no version of an object behind them."""
     names = {landing_id(bench, name, one) for name in ("stock_day", "stock_minute") for one in every(bench, name)}
     return bench.sql(
-        f"SELECT {columns} FROM data_sync_log WHERE id IN (SELECT unnest($names)) ORDER BY started_at, dataset", names=sorted(names)
+        f"SELECT {columns} FROM data_sync_log WHERE id IN (SELECT unnest($names)) ORDER BY dataset, started_at", names=sorted(names)
     ).fetchall()
 
 
@@ -245,7 +245,9 @@ def test_a_damaged_commit_says_so(bench: Workbench) -> None:
     ("landing", "last", "expected"),
     [
         (LANDING, {}, ("success", None)),
-        (LANDING, {"version": 2}, ("superseded", "version 2, landed at 2026-01-05T06:00:02.000+00:00, took its place")),
+        (LANDING, {"version": 2, "landed_at": "2026-01-06"}, ("superseded", "version 2, landed at 2026-01-06, took its place")),
+        (LANDING, {"version": 2, "etag": "other"}, ("superseded", "version 2, landed at 2026-01-05T06:00:02.000+00:00, took its place")),
+        (LANDING, {"version": 2}, ("success", None)),
         (LANDING, {"retired": "archived"}, ("success", "archived since")),
         (LANDING, {"retired": "dropped"}, ("success", "dropped by retention since")),
         (LANDING, {"retired": "reset"}, ("success", "reset since")),
@@ -283,15 +285,16 @@ def test_twenty_thousand_landings_are_told_in_a_moment(bench: Workbench, monkeyp
     for _ in range(3):
         bench.catalog._synced._landed.clear()
         bench.catalog._synced._made = None
-        began = time.perf_counter()
+        began = time.process_time()
         assert count(bench, "dataset = 'stock_minute'") >= 20_032
-        taken.append(time.perf_counter() - began)
-    assert min(taken) < 0.6, "0.2 s on a machine with nothing else to do"
+        taken.append(time.process_time() - began)
+    # Of the processor's time, since others may be at work here.
+    assert min(taken) < 0.6
     again = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         count(bench, "dataset = 'stock_minute'")
-        again.append(time.perf_counter() - began)
+        again.append(time.process_time() - began)
     assert min(again) < 0.03
 
 

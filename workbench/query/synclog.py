@@ -149,7 +149,8 @@ def landed(table: LakeTable, version: int) -> Iterator[Row]:
 def of_landing(landing: Landing, last: Landing) -> Row:
     """A landing record as a row; `last` is the newest of the same object."""
     status, since = "success", ""
-    if last.version != landing.version:
+    # An undone reset brings a record back under a newer version's number.
+    if (last.landed_at, last.etag) != (landing.landed_at, landing.etag):
         status, since = "superseded", f"version {last.version}, landed at {last.landed_at}, took its place"
     elif last.retired:
         status = "superseded" if last.retired == "superseded" else status
