@@ -414,6 +414,15 @@ def test_a_repair_wants_what_a_refresh_can_mend_and_says_what_it_cannot(bench: W
     ]
 
 
+def test_a_repair_asks_no_source_above_the_best_that_is_wanted(bench: Workbench, tmp_path: Path) -> None:
+    answered(bench, tmp_path, "yahoo", STOCK_DAY, THU, [bar("AAA")], ["AAA"])
+    answered(bench, tmp_path, "polygon_api", STOCK_DAY, FRI, [bar("AAA", FRI)], ["AAA"])
+
+    found = gaps_repair.repair(ask(bench, start=THU, end=FRI, best="polygon_api"))
+
+    assert list(found.wanted) == [gaps_repair.Wanted("stock_day", (THU,), "in part", sources=("polygon_api",))]
+
+
 def test_sessions_that_want_the_same_are_wanted_together(bench: Workbench) -> None:
     found = gaps_repair.repair(ask(bench, start=THU, end=MON))
 

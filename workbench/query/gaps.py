@@ -87,7 +87,7 @@ def gaps(
     if everything:
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     judged = [judge(declared, day, facts.get(day, Facts()), day in expected, best, moment) for day in days]
-    return report(lake, declared, judged, (first, last), notes, everything=everything)
+    return report(lake, declared, judged, (first, last), notes, best, everything=everything)
 
 
 def on_record(lake: Lake, snapshot: Snapshot, table: Table) -> dict[date, Facts]:
@@ -127,7 +127,7 @@ def span(table: Table, facts: Mapping[date, Facts], start: date | None, end: dat
 
 
 def report(
-    lake: Lake, table: Table, judged: Sequence[Gap], ends: tuple[date, date], notes: Sequence[str], *, everything: bool = False
+    lake: Lake, table: Table, judged: Sequence[Gap], ends: tuple[date, date], notes: Sequence[str], best: str, *, everything: bool = False
 ) -> Report:
     """Judged sessions as a report: its title counts them all, its rows are those that say something."""
     counts = Counter(one.state for one in judged)
@@ -143,6 +143,7 @@ def report(
         ("since", "attempts", "source", "mends"),
         root=str(lake.root),
         table=table.name,
+        best=best,
         problems=problems,
         states=dict(counts),
         notes=list(notes),

@@ -62,7 +62,7 @@ def repair(report: Report) -> Repair:
     left: Counter[str] = Counter()
     for row in report:
         days, ticker = days_of(table, row), row.get("ticker", "")
-        action = mended(row, by_ticker=bool(ticker))
+        action = mended(row, str(report.facts.get("best", CHAIN[0])), by_ticker=bool(ticker))
         if action is None:
             left[row["state"]] += len(days)
         else:
@@ -74,13 +74,13 @@ def repair(report: Report) -> Repair:
     return Repair(tuple(merged(table, parts)), tuple(notes))
 
 
-def mended(row: dict[str, Any], *, by_ticker: bool) -> tuple[tuple[str, ...], bool] | None:
+def mended(row: dict[str, Any], best: str, *, by_ticker: bool) -> tuple[tuple[str, ...], bool] | None:
     """From which sources a gap is mended, and whether a refused file is tried again; None if no refresh mends it."""
     state = row["state"]
     if state == "quarantined":
         return (), True
-    if state == "fallback only" or (state == "in part" and weaker(row)):
-        return better(row), False
+    if state == "fallback only" or (state == "in part" and better(row, best)):
+        return better(row, best), False
     if state == "in part":
         # Of what was asked for nothing is missing; of several feeds one is.
         return ((), False) if row["reason"].startswith("without ") else None
@@ -95,15 +95,10 @@ def whole(row: dict[str, Any]) -> bool:
     return "ticker" not in row or str(row["reason"]).startswith("the whole session")
 
 
-def weaker(row: dict[str, Any]) -> bool:
-    """Whether a session came from a source that another one is better than."""
-    return max((RANK.get(one, 0) for one in row["source"].split(", ")), default=0) < RANK["polygon_s3"]
-
-
-def better(row: dict[str, Any]) -> tuple[str, ...]:
-    """The sources above those that a session came from."""
+def better(row: dict[str, Any], best: str) -> tuple[str, ...]:
+    """The sources above those that a session came from, up to the best that is wanted."""
     rank = max((RANK.get(one, 0) for one in row["source"].split(", ")), default=0)
-    return tuple(source for source in CHAIN if RANK[source] > rank)
+    return tuple(source for source in CHAIN if rank < RANK[source] <= RANK.get(best, 3))
 
 
 def days_of(table: str, row: dict[str, Any]) -> list[date]:

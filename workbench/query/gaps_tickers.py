@@ -120,7 +120,15 @@ def tickers(
     problems = sum(counts[state] for state in TICKER_PROBLEMS)
     shown = [row for row in rows if everything or row["state"] != "landed"]
     return Report(
-        title, shown, ("mends", "source", "volume"), root=str(lake.root), table=table, problems=problems, states=dict(counts), notes=notes
+        title,
+        shown,
+        ("mends", "source", "volume"),
+        root=str(lake.root),
+        table=table,
+        best=best,
+        problems=problems,
+        states=dict(counts),
+        notes=notes,
     )
 
 
