@@ -476,9 +476,8 @@ def test_real_sessions_are_served_as_their_files_have_them(far_end: FarEnd) -> N
         lines = {row["ticker"]: row for row in csv.DictReader(file)}
     rows = {row.ticker: row for row in ask(far_end).get_grouped_daily_aggs(day, adjusted=False)}
     assert set(rows) == set(lines)
-    assert all(
-        rows[ticker].close == float(line["close"]) and rows[ticker].volume == float(line["volume"]) for ticker, line in lines.items()
-    )
+    for name in ("open", "high", "low", "close", "volume"):
+        assert {ticker: getattr(row, name) for ticker, row in rows.items()} == {ticker: float(line[name]) for ticker, line in lines.items()}
     [adjusted] = ask(far_end).list_aggs("AAPL", 1, "day", "2014-06-06", "2014-06-06")
     assert adjusted.close == pytest.approx(645.57 / 28, abs=0.01)
     assert len(list(ask(far_end).list_quotes("IBM", timestamp="2013-10-07", limit=1000, order="asc"))) == 3745
