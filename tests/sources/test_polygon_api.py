@@ -545,6 +545,7 @@ def test_a_ticker_that_breaks_off_midway_leaves_no_half(
     api: PolygonAPI, far_end: FarEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workbench.sources.polygon_api.LIMIT", 5)
+    monkeypatch.setattr("workbench.sources.api_rows.MEMBER_BYTES", 1)
     far_end.forever.append(far.html(502, "/NAN.*cursor"))
     [answer] = ask(api, tmp_path, "stock_trades", [TUE], ["ACME", "NAN"])
     assert {row["ticker"] for row in rows_of(answer)} == {"ACME"}
@@ -718,7 +719,8 @@ def test_questions_may_be_asked_side_by_side(far_end: FarEnd, tmp_path: Path) ->
     assert all({row["ticker"] for row in rows_of(one)} == {"ACME", "NAN", "E", "ON"} for one in answers)
 
 
-def test_an_answer_that_nobody_waits_for_leaves_nothing(far_end: FarEnd, tmp_path: Path) -> None:
+def test_an_answer_that_nobody_waits_for_leaves_nothing(far_end: FarEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.sources.api_rows.MEMBER_BYTES", 1)
     answers = api_on(far_end).answer(Question("stock_minute", (TUE, WED), ("ACME",)), tmp_path)
     first = next(answers)
     answers.close()  # type: ignore[attr-defined]
