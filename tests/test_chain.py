@@ -257,8 +257,8 @@ def test_a_reset_fills_the_tables_anew_and_says_what_is_gone_if_it_cannot(
         stand_in.forever.append(S3Fault("get", status=403, code="AccessDenied"))
         summary = bench.refresh(**asks, reset=True).run()  # type: ignore[arg-type]
         assert bench.sql("SELECT count(*) FROM stock_day").fetchall() == [(0,)]
-        assert "it had 2 rows and has 0 now. `workbench reset stock_day --undo`" in summary.problems[0]
-        bench.undo_reset(["stock_day"])
+        [told] = re.findall(r"it had 2 rows and has 0 now. `workbench reset --undo (\w+) stock_day`", summary.problems[0])
+        bench.undo_reset(["stock_day"], id=told)
         assert sorted(bench.sql("FROM stock_day").fetchall()) == sorted(first)
         assert sound(bench)
 

@@ -41,7 +41,11 @@ class RefreshPanel:
         wide = widgets.Layout(width="auto")
         self.configured = configured(bench.settings)
         self.source = widgets.Combobox(
-            description="source", value=self.configured, options=["polygon_s3", "polygon_api", "yahoo", "sample", "folder:"], placeholder="folder:PATH", layout=wide
+            description="source",
+            value=self.configured,
+            options=["polygon_s3", "polygon_api", "yahoo", "sample", "folder:"],
+            placeholder="folder:PATH",
+            layout=wide,
         )
         self.datasets = widgets.SelectMultiple(description="datasets", options=[table.name for table in (*FED, *REFERENCE)], rows=5)
         self.symbols = widgets.Text(description="symbols", placeholder="all")

@@ -227,7 +227,7 @@ def groups(table: LakeTable, todo: Sequence[Step], today: date | None = None) ->
         if ":" in landing.key and landing.held:
             answered.setdefault(landing.session, []).append(landing)
     for step in todo:
-        held = [*([step.held] if step.held else []), *answered.get(step.session, [])]
+        held = [*([step.held] if step.held and step.held.held else []), *answered.get(step.session, [])]
         if chunk := next((chunk for one in held if (chunk := tiering.cold_chunk(table, one))), None):
             group = next((group for group in found.values() if group.chunk == chunk), None) or Group(table.table.name, chunk, new=False)
             group.coming.add(step.key)
@@ -236,7 +236,7 @@ def groups(table: LakeTable, todo: Sequence[Step], today: date | None = None) ->
     if spec.routed:
         return found
     for period in reversed(spec.chunks):
-        rest = [step for step in todo if step.key not in found and not step.held]
+        rest = [step for step in todo if step.key not in found and not (step.held and step.held.held)]
         for chunk in dict.fromkeys(spec.chunk_of(step.session, period) for step in rest):
             its = {step.key: step for step in rest if spec.chunk_of(step.session, period) == chunk}
             if any(step.session in answered for step in its.values()):

@@ -121,11 +121,14 @@ class Told:
 def since(journal: Journal, table: str, source: str) -> date | None:
     """The day up to which a source told all it has of a table; None if it was never asked for all."""
     with suppress(LakeError):
+        tried = journal.attempts(table)
+        # What was told before a reset is not here any more.
+        emptied = max((one.started_at for one in tried if one.sync_type == "reset"), default="")
         whole = [
-            one
-            for one in journal.attempts(table)
-            if (one.sync_type, one.source, one.status, one.symbol) == (GATHERED, source, "success", None)
+            one.started_at
+            for one in tried
+            if (one.sync_type, one.source, one.status, one.symbol) == (GATHERED, source, "success", None) and one.started_at > emptied
         ]
         if whole:
-            return datetime.fromisoformat(max(one.started_at for one in whole)).date() - OVERLAP
+            return datetime.fromisoformat(max(whole)).date() - OVERLAP
     return None

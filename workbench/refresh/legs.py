@@ -10,7 +10,7 @@ from workbench.lake.landings import Landing
 from workbench.refresh.chain import Chain
 from workbench.sources import RowSource
 from workbench.tables import Table
-from workbench.tables.answers import RANK, SOURCES, key_of
+from workbench.tables.answers import ASSETS, RANK, SOURCES, key_of
 
 if TYPE_CHECKING:
     from workbench.refresh.plan import Step
@@ -75,11 +75,10 @@ def wanted(leg: RowSource, table: Table, symbols: Sequence[str], universe: Seque
     """The tickers to ask a leg for; none for the whole market. None if it does not serve the table."""
     if not symbols and not leg.refuses(table.name, whole=True):
         return ()
-    # The universe is one of stocks.
-    some = symbols or (universe if table.asset == "stocks" else ())
-    if not some or leg.refuses(table.name, whole=False):
-        return None
-    return tuple(dict.fromkeys(some))
+    # A symbol's prefix tells its asset class: those of another one are none of this table's.
+    asset = table.name.partition("_")[0]
+    some = tuple(dict.fromkeys(one for one in symbols or universe if ASSETS.get(one[:2], "stock") == asset))
+    return None if not some or leg.refuses(table.name, whole=False) else some
 
 
 def lacking(leg: RowSource, here: Sequence[Landing], tickers: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -70,6 +70,7 @@ class Refresh:
         # Tables that the run empties before it fills them, and the rows that each had.
         self.empties: tuple[str, ...] = ()
         self._emptied: dict[str, int] = {}
+        self._reset = ""
         self._refused_keys = ""
         self._lacking: list[Step] = []
         self._unheard: dict[str, list[str]] = {}
@@ -101,8 +102,10 @@ class Refresh:
     def gone(self) -> list[str]:
         """A sentence for each table that the run emptied and did not fill with as many rows as it had."""
         now = {name: self.lake[name].snapshot().rows for name in self._emptied}
+        back = {name: f"`workbench reset {name}` and then " * bool(now[name]) for name in now}
         return [
-            f"{name} was reset: it had {rows:,} rows and has {now[name]:,} now. `workbench reset {name} --undo` brings back what it had, until vacuum."
+            f"{name} was reset: it had {rows:,} rows and has {now[name]:,} now. {back[name]}`workbench reset --undo {self._reset} {name}` "
+            "brings back what it had, until vacuum."
             for name, rows in self._emptied.items()
             if now[name] < rows
         ]
@@ -134,7 +137,7 @@ class Refresh:
             sweep(self.lake.root)
             if self.empties:
                 rows = {name: self.lake[name].snapshot().rows for name in self.empties}
-                reset.reset(self.lake, self.empties)
+                self._reset = reset.reset(self.lake, self.empties).id
                 self._emptied = {name: count for name, count in rows.items() if count}
             tables = ", ".join(dict.fromkeys(step.table for step in work))
             log = Log(self.journal, self.id, self.chain.name)
@@ -310,7 +313,7 @@ def deciding(lake: Lake, todo: Sequence[Step]) -> list[Step]:
 
 def guard(lake: Lake, source: str) -> None:
     """Raise `UsageError` before made-up rows and real ones meet in one lake."""
-    held = {landing.source for name in TABLES for landing in lake[name].landings().values()}
+    held = {landing.source for name in TABLES for landing in lake[name].landings().values() if landing.retired != "reset"}
     if held and (source == "sample") != ("sample" in held):
         what, which = ("real data", "sample data") if source == "sample" else ("sample data (made-up prices)", "real data")
         raise UsageError(
