@@ -59,7 +59,7 @@ def test_nothing_imports_against_the_path(path: Path) -> None:
 
 
 def test_inside_the_lake_everything_stands_on_the_store() -> None:
-    for name in ("store", "types", "footers"):
+    for name in ("log", "store", "types", "footers"):
         source = (PACKAGE / "lake" / f"{name}.py").read_text()
         assert not re.search(r"workbench\.lake\.(landing|faults|quarantine)\b", source)
 

@@ -1,0 +1,139 @@
+"""The log of a Delta table, read: its snapshots, and what its commits say of themselves."""
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from workbench.errors import LakeError
+from workbench.lake.landings import Commit, Landing, Reset, Retired, newest
+from workbench.lake.snapshots import Snapshot, read
+from workbench.tables import Table
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+
+class TableLog:
+    """The log of one Delta table of the lake."""
+
+    def __init__(self, root: Path, table: Table):
+        self.root, self.table = root, table
+        self.folder = root / "lake" / "main" / table.name
+        self._log = self.folder / "_delta_log"
+        self._lock = RLock()
+        self._snapshot = Snapshot(-1)
+        self._commits: list[Commit] = []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.table.name} in {self.folder}>"
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever committed. Raises `LakeError` for a log without its beginning."""
+        if self._committed(0):
+            return True
+        if not any(self._log.glob("*.json")):
+            return False
+        # Asked again: another thread or process may have made the table between the two looks.
+        if not self._committed(0):
+            raise self._damaged(self._log / f"{0:020}.json", "it is missing, and later commits are there")
+        return True
+
+    def _damaged(self, path: Path, why: object) -> LakeError:
+        mend = f"or remove {self.folder} and refresh: what the source still has lands again."
+        if path == self._newest() and not path.name.startswith(f"{0:020}"):
+            mend = "or, since it is the newest commit, which a loss of power may have torn, remove it and refresh: what it told of lands again."
+        return LakeError(
+            f"{path} is damaged ({why}): {self.table.name} cannot be read, and nothing was changed. Bring the file back from a backup; {mend}"
+        )
+
+    def _newest(self) -> Path:
+        return max(self._log.glob("[0-9]*.json"))
+
+    def _committed(self, version: int) -> bool:
+        return (self._log / f"{version:020}.json").exists()
+
+    @property
+    def moved(self) -> bool:
+        """Whether the table has a newer version than the snapshot held: one `stat`."""
+        return self._committed(self._snapshot.version + 1)
+
+    def snapshot(self) -> Snapshot:
+        """The newest version; read again only if the table has moved."""
+        with self._lock:
+            if self.moved:
+                shot = read(self._open())
+                # An emptied commit reads as one that says nothing. The newest is where a crash of the machine leaves one.
+                self._commit(shot.version)
+                if shot.stats is None:
+                    self.landings()
+                self._snapshot = shot
+            elif self._snapshot.version < 0:
+                _ = self.exists
+            return self._snapshot
+
+    def lost(self) -> set[str]:
+        """The snapshot's files that are gone from the disk."""
+        stats, folder = self.snapshot().stats, self.folder
+        paths = stats["path"].to_pylist() if stats is not None else []
+        return {path for path in paths if not os.path.exists(f"{folder}/{path}")}  # noqa: PTH110
+
+    def snapshot_at(self, instant: datetime) -> Snapshot:
+        """The table as it was committed at an instant; empty if it did not exist then."""
+        version = self.version_at(instant)
+        return Snapshot(-1) if version < 0 else read(self._open(version))
+
+    def _open(self, version: int | None = None) -> "DeltaTable":
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        try:
+            return DeltaTable(self.folder, version=version)
+        except (DeltaError, OSError) as fault:
+            newest = self._newest()
+            raise self._damaged(self._log if readable(newest) else newest, str(fault).splitlines()[0]) from fault
+
+    # ------------------------------------------------------------------ records
+
+    def landings(self, version: int | None = None) -> dict[str, Landing]:
+        """The newest landing record of every object, by key, as of a version (default: the newest).
+
+        They are rebuilt from the commits; a commit is read once.
+        """
+        return newest(self.commits(version))
+
+    def commits(self, version: int | None = None) -> Sequence[Commit]:
+        """What every commit says of itself, oldest first, up to a version (default: the newest)."""
+        with self._lock:
+            while self._committed(len(self._commits)):
+                self._commits.append(self._commit(len(self._commits)))
+            return self._commits[:] if version is None else self._commits[: version + 1]
+
+    def version_at(self, instant: datetime) -> int:
+        """The newest version committed by an instant, by the commits' own timestamps; -1 if there was none."""
+        self.landings()
+        return max((n for n, commit in enumerate(self._commits) if commit.at <= instant), default=-1)
+
+    def _commit(self, version: int) -> "Commit":
+        path = self._log / f"{version:020}.json"
+        try:
+            with path.open() as lines:
+                info = next(json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
+            landings = tuple(map(Landing.from_json, json.loads(info.get("landings", "[]"))))
+            retired = tuple(map(Retired.from_json, json.loads(info.get("retired", "[]"))))
+            reset = Reset.from_json(json.loads(info["reset"])) if "reset" in info else None
+            return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings, retired, reset)
+        except (StopIteration, ValueError, KeyError, TypeError) as fault:
+            raise self._damaged(path, repr(fault)) from fault
+
+
+def readable(commit: Path) -> bool:
+    """Whether a commit's file can be read to its end."""
+    try:
+        return bool([json.loads(line) for line in commit.read_text().splitlines()])
+    except ValueError:
+        return False
