@@ -20,7 +20,7 @@ PATH = ("sources", "lake", "query")
 COMMON = {"tables", "errors", "config", "sessions", "__init__"}
 FACES = {"panels", "api", "cli"}
 # Who may see several folders: the object that hands everything over, the one that drives the path, and the faces.
-SEES_ALL = {"arguments", "bench", "refresh", "notebooks", "progress", "__init__", "__main__"} | FACES
+SEES_ALL = {"arguments", "bench", "keeping", "refresh", "notebooks", "progress", "__init__", "__main__"} | FACES
 
 
 def part(module: str) -> str:

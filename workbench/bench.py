@@ -3,14 +3,15 @@
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from workbench.arguments import as_age, as_date, as_instant, expanded
+from workbench.arguments import as_date, as_instant, expanded
 from workbench.config import Settings
 from workbench.errors import BadRange, NoLake, NoSource, UsageError
+from workbench.keeping import Keeping
 from workbench.lake.readers import Reader, exclusive
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from workbench.refresh.run import Refresh
 
 
-class Workbench:
+class Workbench(Keeping):
     """A lake, and a DuckDB session in which its tables are views. Safe to use from many threads; a context manager.
 
     It holds no lock and no database file: refreshes, other notebooks and the command line go on beside it.
@@ -297,115 +298,6 @@ class Workbench:
         if self.settings.maintain.after_refresh if maintain is None else maintain:
             run.upkeep = partial(after_refresh, self.lake, self.settings)
         return run
-
-    # ------------------------------------------------------------------ keep
-
-    def verify(self, tables: Sequence[str] | None = None, *, quick: bool = False) -> Report:
-        """The lake against itself: log, files, statistics, rows, keys, landing records. A row for each finding, with what mends it.
-
-        `quick` reads the log and the files' footers, and no rows. Raises `UnknownName` for a table that is not declared.
-        """
-        from workbench.lake.verify import verify
-        from workbench.query import upkeep
-
-        wanted = [find(name).name for name in tables] if tables else None
-        return upkeep.verified(self.lake.root, verify(self.lake, wanted, deep=not quick, scratch=self.settings.scratch))
-
-    def vacuum(self, keep: str | timedelta = "7 days", *, dry_run: bool = True) -> Report:
-        """Remove files that were replaced longer than `keep` ago and that no open bench may read, and files that were never committed.
-
-        A dry run, the default, says what would be removed. Afterwards `as_of` reaches back for `keep`.
-        """
-        from workbench.lake.vacuum import vacuum
-        from workbench.query import upkeep
-
-        found = vacuum(self.lake, as_age(keep), dry_run=dry_run)
-        return upkeep.vacuumed(self.lake.root, found, str(keep), dry_run=dry_run)
-
-    def compact(
-        self, tables: Sequence[str] | None = None, chunk: str | None = None, *, everything: bool = False, ranges: bool = False
-    ) -> Report:
-        """Write chunks that are complete as cold files, cut by ticker and in order. A row for each: files, rows and bytes before and after.
-
-        `chunk` names one to write now, complete or not; `everything` takes all. `ranges` decides where tables are cut anew, from their
-        newest sessions, and writes every chunk by it; killed, it goes on where it was. Raises `UnknownName`, `BadRange` or `UsageError`.
-        """
-        from workbench.lake import maintain
-        from workbench.query import tiers
-
-        named = [self.lake[find(name).name] for name in tables] if tables else [self.lake[name] for name in TABLES]
-        tasks = [
-            task
-            for table in named
-            for task in (maintain.reranged(table) if ranges else maintain.asked(table, chunk, everything=everything))
-        ]
-        return tiers.upkept(self.lake.root, maintain.run(tasks))
-
-    def retain(self, *, dry_run: bool = True) -> Report:
-        """Move what is older than `[retention]` in workbench.toml keeps it to `ohlcv_archive`, or drop it. A dry run, the default, says what."""
-        from workbench.lake import maintain, retention
-        from workbench.query import tiers
-
-        if dry_run:
-            plan = retention.plan(self.lake, self.settings.retention)
-            return tiers.leaving(self.lake.root, plan, policies=len(self.settings.retention))
-        return tiers.upkept(self.lake.root, maintain.run(maintain.leaving(self.lake, self.settings)))
-
-    def maintain(self, seconds: float | None = None) -> Report:
-        """All upkeep that is due: clean, vacuum, retain by `[retention]`, compact. No task is begun when so many seconds have passed.
-
-        Raises `Busy` while another process does the same.
-        """
-        from workbench.lake import maintain
-        from workbench.query import tiers
-
-        notes = [f"[retention] in workbench.toml: {name}: {policy}." for name, policy in self.settings.retention.items()]
-        return tiers.upkept(self.lake.root, maintain.maintain(self.lake, self.settings, seconds), notes)
-
-    def reset(self, scope: str | Sequence[str], *, dry_run: bool = False) -> Report:
-        """Empty tables, so that a refresh fills them anew: tables by name, a platform's (`"shrek"`), or `"all"`. A dry run says what would go.
-
-        Files stay until vacuum removes them, and `undo_reset` brings everything back so long. Raises `UnknownName`, and `Busy` while one of the
-        tables is being refreshed or compacted.
-        """
-        from workbench.lake import reset
-        from workbench.lake.locks import refreshing
-        from workbench.query import resetting
-
-        tables = reset.scope(scope)
-        if dry_run or not self.lake.exists:
-            return resetting.planned(self.lake.root, reset.plan(self.lake, tables))
-        with refreshing(self.lake.root, tables, "workbench reset"):
-            return resetting.told(self.lake.root, reset.reset(self.lake, tables))
-
-    def reset_tables(self) -> Report:
-        """Empty all tables: `reset("all")`."""
-        return self.reset("all")
-
-    def undo_reset(self, tables: Sequence[str] | None = None, *, id: str | None = None, dry_run: bool = False) -> Report:
-        """Bring back what the newest reset took out, or one by its `id`; with `tables`, what the newest of each of them did.
-
-        A dry run says what would come back. Raises `UsageError` if there is nothing to undo, and `LakeError` if vacuum has removed files or
-        sessions have landed again since.
-        """
-        from workbench.lake import reset
-        from workbench.lake.locks import refreshing
-        from workbench.query import resetting
-
-        named = reset.scope(tables) if tables else None
-        past = reset.restorable(self.lake, named, id)
-        if dry_run:
-            return resetting.planned(self.lake.root, reset.plan_undo(self.lake, past), undo=True)
-        with refreshing(self.lake.root, [one.table for one in past], "workbench reset --undo"):
-            return resetting.told(self.lake.root, reset.undo(self.lake, named, id), undo=True)
-
-    def clean(self, *, dry_run: bool = True) -> Report:
-        """Remove what processes that are no more left in the folders for work. A dry run, the default, says what would be removed."""
-        from workbench.lake.leftovers import clean
-        from workbench.query import upkeep
-
-        spill = Path(self.settings.temp) if self.settings.temp else None
-        return upkeep.cleaned(self.lake.root, clean(self.lake.root, self.settings.scratch, spill, dry_run=dry_run), dry_run=dry_run)
 
 
 def open(data: str | Path | Settings | None = None, as_of: str | datetime | None = None, **settings: Any) -> Workbench:

@@ -40,7 +40,8 @@ class Chain:
         """The same chain with some of its sources; all of them if none are named."""
         if not names:
             return self
-        files = self.files if self.files and self.files.name in names else None
+        # A folder holds the bucket's own files.
+        files = self.files if self.files and (self.files.name in names or "polygon_s3" in names) else None
         return replace(self, files=files, rows=tuple(leg for leg in self.rows if leg.name in names), skipped={})
 
     def check(self) -> Verdict:
