@@ -149,10 +149,12 @@ def test_prices_that_are_adjusted_already_say_nothing(tmp_path: Path) -> None:
     assert closes_around(lake, wanted).rows() == []
 
 
-def test_a_close_too_far_from_the_date_says_nothing(tmp_path: Path) -> None:
-    lake = landed(tmp_path, prices(LATE, until=LATE))
-    take(lake, split(LATE + timedelta(days=12)))
-    assert told(lake)[LATE + timedelta(days=12)] == (None, NO_CLOSES)
+def test_closes_too_far_from_the_date_say_nothing(tmp_path: Path) -> None:
+    first, last, day = date(2024, 6, 3), date(2024, 6, 28), date(2024, 6, 14)
+    lake = landed(tmp_path, {first: 650.0, last: 65.0})
+    # Splits of another ticker have both files read.
+    take(lake, split(day), split(first, ticker="OTHER"), split(last, ticker="OTHER"))
+    assert told(lake)[day] == (None, NO_CLOSES)
 
 
 @REAL
