@@ -72,7 +72,7 @@ def test_a_split_is_looked_at_again_when_closes_have_come(tmp_path: Path) -> Non
     assert told(lake)[EARLY] == (LATE, f"duplicate of {LATE}; {NO_CLOSES}")
     assert told(lake)[LATE][1] == f"{NO_CLOSES}; {EARLY} tells of the same; none of the dates shows a jump: the latest is taken"
     landed(tmp_path, prices(EARLY))
-    assert resolve_splits(lake, now=NOW).committed
+    # The refresh that brought the closes has looked at them.
     assert told(lake)[LATE][0] == EARLY
     assert told(lake)[EARLY][0] is None
     assert not resolve_splits(lake, now=NOW).committed
@@ -149,10 +149,12 @@ def test_prices_that_are_adjusted_already_say_nothing(tmp_path: Path) -> None:
     assert closes_around(lake, wanted).rows() == []
 
 
-def test_a_close_too_far_from_the_date_says_nothing(tmp_path: Path) -> None:
-    lake = landed(tmp_path, prices(LATE, until=LATE))
-    take(lake, split(LATE + timedelta(days=12)))
-    assert told(lake)[LATE + timedelta(days=12)] == (None, NO_CLOSES)
+def test_closes_too_far_from_the_date_say_nothing(tmp_path: Path) -> None:
+    first, last, day = date(2024, 6, 3), date(2024, 6, 28), date(2024, 6, 14)
+    lake = landed(tmp_path, {first: 650.0, last: 65.0})
+    # Splits of another ticker have both files read.
+    take(lake, split(day), split(first, ticker="OTHER"), split(last, ticker="OTHER"))
+    assert told(lake)[day] == (None, NO_CLOSES)
 
 
 @REAL
@@ -257,9 +259,11 @@ def test_what_derives_follows_what_was_refreshed(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "data")
     assert calendar_events.follow(lake, ["stock_day"], now=NOW) == []
     take(lake, split(EARLY), split(LATE))
+    assert [one.table for one in calendar_events.follow(lake, ["splits"], now=NOW) if one.committed] == ["calendar_events"]
+    assert [name for (name,) in shown(lake, "id") if name.startswith("split:")] == [f"split:ACME:{LATE}"]
+    # A refresh of bars ends with it.
     landed(tmp_path, prices(EARLY))
-    assert [one.table for one in calendar_events.follow(lake, ["stock_day"], now=NOW) if one.committed] == ["splits", "calendar_events"]
-    assert [(name,) for (name,) in shown(lake, "id") if name.startswith("split:")] == [(f"split:ACME:{EARLY}",)]
+    assert [name for (name,) in shown(lake, "id") if name.startswith("split:")] == [f"split:ACME:{EARLY}"]
     assert [one.table for one in calendar_events.follow(lake, ["stock_day"], now=NOW)] == ["splits"]
-    assert not any(one.committed for one in calendar_events.follow(lake, ["dividends"], now=NOW))
+    assert not any(one.committed for one in calendar_events.follow(lake, ["dividends"]))
     assert calendar_events.follow(lake, ["news_items"], now=NOW) == []
