@@ -1,6 +1,7 @@
 """Fixtures that several stages' tests share."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from farend import FarEnd
@@ -21,6 +22,12 @@ def as_landed() -> Iterator[None]:
 def upkeep(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what the end of a refresh does to the lake."""
     monkeypatch.setattr("workbench.lake.maintain.after_refresh", AFTER_REFRESH)
+
+
+@pytest.fixture
+def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refreshes of one table side by side: its lock spares work, but what a lake holds must not depend on it."""
+    monkeypatch.setattr("workbench.refresh.run.refreshing", lambda *_: nullcontext())
 
 
 @pytest.fixture(scope="session")

@@ -273,6 +273,7 @@ def test_a_registration_that_a_loss_of_power_emptied_does_not_stop_vacuum(root: 
         vacuum(Lake(root), timedelta(0), dry_run=False)
 
 
+@pytest.mark.usefixtures("unlocked")
 def test_a_session_that_another_process_lands_while_a_cold_chunk_is_read_is_overtaken_and_no_fault(
     root: Path, vendor: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -316,7 +316,7 @@ def test_files_that_land_together_land_as_each_alone(tmp_path: Path, vendor: Pat
         bench = Workbench(Settings.load(env={}, data=str(tmp_path / folder)))
         summary = bench.refresh(source=f"folder:{vendor}", executor=executor).run()
         records = {
-            key: replace(landing, files=(), landed_at="", library="", notes=())
+            key: replace(landing, files=(), landed_at="", library="", notes=(), run="", began="")
             for key, landing in bench.lake["stock_day"].landings().items()
         }
         outcomes = sorted((one.outcome, str(one.step.session), one.rows, one.refused) for one in summary.done)
@@ -428,6 +428,7 @@ def test_two_compactions_of_a_table_do_not_meet(hot: LakeTable) -> None:
         tiering.compact(hot, unit)
 
 
+@pytest.mark.usefixtures("unlocked")
 def test_a_chunk_that_moved_while_it_was_compacted_is_left_for_the_next(
     bench: Workbench, vendor: Path, hot: LakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
