@@ -1,4 +1,4 @@
-"""Run the benchmarks and print their table: `cd tests && python -m benchmarks [--short] [--only landing|questions|gaps] [--write] [--folder FOLDER]`.
+"""Run the benchmarks and print their table: `cd tests && python -m benchmarks [--short] [--only landing|questions|gaps|refresh] [--write] [--folder FOLDER]`.
 
 Systems take turns, round by round, so that a slow minute of the machine is slow for all of them; a figure is the median over the
 rounds, a ratio the median of the rounds' own ratios. Fails only on wrong answers. `--write` puts the table into the README beside it.
@@ -19,7 +19,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import data, gaps, queries
+from benchmarks import data, gaps, queries, refreshing
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="small sizes and one round: are the answers right?")
     parser.add_argument("--write", action="store_true", help="put the table into the README")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "workbench-benchmarks", help="where data is kept")
-    parser.add_argument("--only", choices=("landing", "questions", "gaps"), help="a part of them")
+    parser.add_argument("--only", choices=("landing", "questions", "gaps", "refresh"), help="a part of them")
     given = parser.parse_args()
     if given.write and given.only:
         parser.error("a part of the table would stand for the whole; nothing was run. Leave out --write or --only.")
@@ -188,6 +188,8 @@ def main() -> None:
         parts.append(queries.table(queries.run(size, flat, home), queries.sizes(size, flat, home)))
     if given.only in (None, "gaps"):
         parts.append(gaps.run(size, flat, home))
+    if given.only in (None, "refresh"):
+        parts.append(refreshing.run(size, flat, home))
     results = "\n\n".join(parts)
     print(f"\n{results}")
     if given.write:
