@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from farend import FarEnd, Fault
-from flatfiles import BAR, FRI, MON, STOCK_DAY, THU, bar, text
+from flatfiles import BAR, FRI, MON, STOCK_DAY, THU, bar, put, text
 from s3server import S3, StandIn
 from s3server import Fault as S3Fault
 
@@ -375,3 +375,26 @@ def test_a_real_bucket_refuses_wrong_keys_and_the_api_answers(settings: dict[str
             (FRI, "polygon_api"),
         ]
         assert sound(bench)
+
+
+def test_a_folders_reference_data_is_gathered_until_it_changes(tmp_path: Path) -> None:
+    vendor = tmp_path / "vendor"
+    put(vendor, STOCK_DAY, THU, text([bar("ACME", THU)], BAR))
+    listed = vendor / "reference" / "splits.json"
+    listed.parent.mkdir()
+    listed.write_text('{"results": [{"ticker": "ACME", "execution_date": "2024-03-08", "split_from": 1, "split_to": 2}]}')
+    with opened({"WORKBENCH_DATA": str(tmp_path / "lake")}) as bench:
+        ask = f"folder:{vendor}"
+        assert bench.refresh(source=ask).run().exit_status == 0
+        assert bench.sql("SELECT ticker, split_to FROM splits").fetchall() == [("ACME", 2.0)]
+        assert bench.plan(source=ask) == []
+
+        listed.write_text('{"results": [{"ticker": "ACME", "execution_date": "2024-03-08", "split_from": 1, "split_to": 3}]}')
+        assert [step.table for step in bench.plan(source=ask)] == ["splits"]
+        bench.refresh(source=ask).run()
+        assert bench.sql("SELECT ticker, split_to FROM splits").fetchall() == [("ACME", 3.0)]
+
+        bench.reset("splits")
+        assert [step.table for step in bench.plan(source=ask)] == ["splits"]
+        bench.refresh(source=ask).run()
+        assert bench.sql("SELECT count(*) FROM splits").fetchall() == [(1,)]

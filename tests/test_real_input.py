@@ -77,7 +77,7 @@ def test_a_second_refresh_transfers_nothing_and_moves_no_table(landed: Workbench
 
 
 def test_a_folder_of_the_same_bytes_is_the_same_object(landed: Workbench) -> None:
-    assert landed.plan(source=f"folder:{FLATFILES}") == []
+    assert landed.plan(source=f"folder:{FLATFILES}").to_fetch == []
 
 
 def test_missing_sessions_of_the_range_are_named(landed: Workbench) -> None:

@@ -38,7 +38,10 @@ class Bucket:
 
     def list(self, feed: Feed, start: date, end: date) -> Sequence[FlatFile]:
         table = next(find(name) for name in TABLES if feed in find(name).feeds)
-        return [FlatFile(table.key_of(feed, day), f"etag of {day}", 100) for day in sessions.between(table, start, min(end, sessions.last_due()))]
+        return [
+            FlatFile(table.key_of(feed, day), f"etag of {day}", 100)
+            for day in sessions.between(table, start, min(end, sessions.last_due()))
+        ]
 
     def fetch(self, file: FlatFile, folder: Path) -> Fetched:
         raise NotImplementedError

@@ -7,6 +7,7 @@ note is for people and decides nothing.
 import json
 import os
 import platform
+import pwd
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -130,9 +131,7 @@ def busy(table: str, note: Path) -> Busy:
 
 def user() -> str:
     """The name of whoever runs this process."""
-    import getpass
-
     # In a container a user may have no name.
-    with suppress(KeyError, OSError):
-        return getpass.getuser()
+    with suppress(KeyError):
+        return pwd.getpwuid(os.getuid()).pw_name
     return str(os.getuid())

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
 
 from workbench.errors import LakeError, SourceError, UsageError
 from workbench.lake import calendar_events, reference
@@ -15,13 +14,11 @@ from workbench.lake.store import Lake, utc_now
 from workbench.refresh.asking import NAMED, reason
 from workbench.refresh.batch import Done
 from workbench.refresh.chain import Chain
+from workbench.refresh.gathered import GATHERED, Identified, since
 from workbench.refresh.plan import Step
 from workbench.sessions import today
 from workbench.sources.reference import Gathered
 
-# What is declared late, or corrected, is asked for again for so long.
-OVERLAP = timedelta(days=30)
-GATHERED = "reference"
 SYMBOL = re.compile(r"[A-Za-z0-9.:]{1,16}: ")
 # Asked for symbol by symbol: of the universe, where no symbols are named.
 CALENDAR = "calendar_events"
@@ -66,6 +63,7 @@ def ask(
     for leg in chain.reference:
         if leg.refuses(step.table):
             continue
+        identity = leg.identity(step.table) if isinstance(leg, Identified) else None
         began, started, own, told = time.monotonic(), utc_now(), replace(step, source=leg.name), Told()
         fault = ""
         try:
@@ -77,7 +75,19 @@ def ask(
             asked = ", ".join(symbols[:10]) or None
             with suppress(LakeError):
                 journal.record(
-                    [Attempt(run, GATHERED, step.table, leg.name, "success", symbol=asked, rows=told.rows_in, started_at=started)]
+                    [
+                        Attempt(
+                            run,
+                            GATHERED,
+                            step.table,
+                            leg.name,
+                            "success",
+                            symbol=asked,
+                            rows=told.rows_in,
+                            etag=identity,
+                            started_at=started,
+                        )
+                    ]
                 )
         outcome = "failed" if fault else "landed" if told.committed else "up to date"
         why = "; ".join(filter(None, [fault, *told.reasons]))
@@ -116,19 +126,3 @@ class Told:
             more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
             found.append(f"{', '.join(names[:NAMED])}{more}: {what}" if names else what)
         return [*found[:NAMED], *([f"and {len(found) - NAMED} more of the kind"] if len(found) > NAMED else [])]
-
-
-def since(journal: Journal, table: str, source: str) -> date | None:
-    """The day up to which a source told all it has of a table; None if it was never asked for all."""
-    with suppress(LakeError):
-        tried = journal.attempts(table)
-        # What was told before a reset is not here any more.
-        emptied = max((one.started_at for one in tried if one.sync_type == "reset"), default="")
-        whole = [
-            one.started_at
-            for one in tried
-            if (one.sync_type, one.source, one.status, one.symbol) == (GATHERED, source, "success", None) and one.started_at > emptied
-        ]
-        if whole:
-            return datetime.fromisoformat(max(whole)).date() - OVERLAP
-    return None

@@ -11,6 +11,7 @@ from typing import Literal
 
 from workbench import sessions
 from workbench.errors import BadRange, SourceError, UsageError
+from workbench.lake.journal import Journal
 from workbench.lake.landings import Landing
 from workbench.lake.quarantine import Refusal, refusals
 from workbench.lake.store import Lake
@@ -18,6 +19,7 @@ from workbench.lake.tiering import lost_landings
 from workbench.query.report import Report, sized
 from workbench.refresh import legs
 from workbench.refresh.chain import Chain
+from workbench.refresh.gathered import known
 from workbench.sources import FlatFile
 from workbench.tables import DISAGREEMENTS, FED, TABLES, Table, errata, find
 
@@ -181,7 +183,7 @@ def plan(
     with ThreadPoolExecutor(LISTERS) as pool:
         for table in tables:
             if table.kind == "reference":
-                steps.append(gathering(table, chain))
+                steps += gathering(table, chain, Journal(lake.root))
                 continue
             spans = [(date.min, date.max)] if whole else spans_of(table, start, end, days, last)
             listed: list[FlatFile] = []
@@ -213,8 +215,8 @@ def plan(
     return Plan(steps, chain.name, notes)
 
 
-def gathering(table: Table, chain: Chain) -> Step:
-    """The step for a table of reference data. Raises `UsageError` if no source has it."""
+def gathering(table: Table, chain: Chain, journal: Journal) -> list[Step]:
+    """The step for a table of reference data; none if all that its sources have is here. Raises `UsageError` if no source has it."""
     refusing = {leg.name: leg.refuses(table.name) for leg in chain.reference}
     able = [name for name, why in refusing.items() if not why]
     if table.name == "calendar_events":
@@ -226,7 +228,9 @@ def gathering(table: Table, chain: Chain) -> Step:
             or f"{chain.name} has no reference data"
         )
         raise UsageError(f"{table.name} cannot be had: {why}. Nothing was done.")
-    return Step(
+    if not [leg for leg in chain.reference if leg.name in able and not known(journal, table.name, leg)] and "calendar" not in able:
+        return []
+    step = Step(
         table.name,
         sessions.today(),
         "gather",
@@ -234,6 +238,7 @@ def gathering(table: Table, chain: Chain) -> Step:
         f"reference:{table.name}",
         source=able[0],
     )
+    return [step]
 
 
 def spans_of(table: Table, start: date | None, end: date | None, days: int | None, last: int | None) -> list[tuple[date, date]]:

@@ -4,6 +4,7 @@ A file is an object with `results`, as a reply is, or the bare list of them. Its
 `ticker_changes.json` and so on; a page, `splits-2.json`, is part of its list.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -106,6 +107,16 @@ class FolderReference:
             rows, refused = maker(records)
             yield Gathered(dataset, f"folder:reference/{path.name}", rows, notes=(*notes, *about), refused=tuple(refused))
             notes = ()
+
+    def identity(self, dataset: str) -> str:
+        """A hash of the dataset's files: as long as it stays, gathering them again changes nothing. Empty if one cannot be read."""
+        told = hashlib.sha256()
+        try:
+            for path, _ in self._files(dataset):
+                told.update(f"{path.name}\n".encode() + path.read_bytes())
+        except OSError:
+            return ""
+        return told.hexdigest()
 
     def _files(self, dataset: str) -> list[tuple[Path, Callable[[Sequence[Any]], Made]]]:
         """A dataset's files, by name and page, with what makes rows of each."""
