@@ -187,7 +187,7 @@ def test_legs_without_keys_are_skipped_and_named(settings: dict[str, str]) -> No
     with opened(settings, POLYGON_S3_SECRET_KEY="") as bench:
         plan = bench.plan(source="polygon_s3", datasets=["stock_day"], start=THU, end=THU)
         assert [step.source for step in plan] == ["polygon_api"]
-        assert any("polygon_s3 is left out" in note for note in plan.notes)
+        assert any("Left out: polygon_s3 (it needs POLYGON_S3_ACCESS_KEY" in note for note in plan.notes)
 
 
 def test_a_wrong_api_key_is_said_once_and_keeps_the_lake(settings: dict[str, str]) -> None:

@@ -262,3 +262,23 @@ def test_keys_of_answers_tell_where_they_belong(table: str) -> None:
         place = locate(key_of("api", table, THU, tickers))
         assert place
         assert (place[0].name, place[2]) == (table, THU)
+
+
+def test_bars_come_in_order_from_two_sources_of_one_session(bench: Workbench, land: Hands) -> None:
+    land("polygon_api", STOCK_MINUTE, THU, [*minutes("AAA", THU, 6), *minutes("BBB", THU, 2)], ("AAA", "BBB"))
+    kept = minutes("AAA", THU, 6)
+    land("polygon_s3", STOCK_MINUTE, THU, [kept[0], kept[2], kept[5]])
+    land("polygon_s3", STOCK_MINUTE, FRI, minutes("AAA", FRI, 2))
+
+    bars = bench.bars("AAA", freq="1m")
+    assert bars["timestamp"].is_sorted()
+    assert len(bars) == 8
+    assert bench.sql("SELECT source, count(*) FROM stock_minute WHERE ticker = 'AAA' GROUP BY 1 ORDER BY 1").fetchall() == [
+        ("polygon_api", 3),
+        ("polygon_s3", 5),
+    ]
+    [unit] = tiering.due(bench.lake["stock_minute"], everything=True)
+    tiering.compact(bench.lake["stock_minute"], unit)
+    assert bench.bars("AAA", freq="1m").equals(bars)
+    assert bench.bars(["BBB", "AAA"], freq="1m")["ticker"].to_list() == ["AAA"] * 8 + ["BBB"] * 2
+    assert sound(bench)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from workbench.config import Settings
 from workbench.errors import NoSource
 from workbench.sources import RowSource, Source, Verdict
+from workbench.tables.answers import RANK
 
 if TYPE_CHECKING:
     from workbench.sources.polygon_api import PolygonAPI
@@ -33,8 +34,9 @@ class Chain:
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for each leg that is left out."""
-        return [f"{name} is left out: {why}." for name, why in self.skipped.items()]
+        """A sentence about the legs that are left out, but for those that only give reference data."""
+        out = [f"{name} ({why})" for name, why in self.skipped.items() if name in RANK]
+        return [f"Left out: {', '.join(out)}."] if out else []
 
     def only(self, names: Sequence[str]) -> "Chain":
         """The same chain with some of its sources; all of them if none are named."""
