@@ -22,7 +22,7 @@ from workbench.lake.landings import Landed
 from workbench.lake.locks import refreshing
 from workbench.lake.quarantine import Refusal
 from workbench.lake.routing import ranges
-from workbench.lake.store import Lake, utc_now
+from workbench.lake.store import Lake, LakeTable, utc_now
 from workbench.refresh import legs
 from workbench.refresh.asking import Asking, reason
 from workbench.refresh.batch import BATCH_SECONDS, Batch, Done, Made
@@ -71,6 +71,8 @@ class Refresh:
         self.empties: tuple[str, ...] = ()
         self._emptied: dict[str, int] = {}
         self._reset = ""
+        # Tables of ticks whose ticker ranges this run has decided.
+        self._cut: set[str] = set()
         self._refused_keys = ""
         self._lacking: list[Step] = []
         self._unheard: dict[str, list[str]] = {}
@@ -281,11 +283,11 @@ class Refresh:
     def _land(self, step: Step, job: Job) -> Landed | Refusal:
         """Land a fetched file. The first file of ticks that lands decides the table's ticker ranges, the same for all its chunks."""
         table = self.lake[step.table]
-        if not table.table.routed or job.bounds is not None:
+        if not table.table.routed or (job.bounds is not None and not (self._by_few(table) and ":" not in step.key)):
             return self._work(job)
         with self._bounds_lock:
-            decided = table.snapshot().bounds
-            if decided is None:
+            held = decided = table.snapshot().bounds
+            if held is None or self._by_few(table):
                 try:
                     found = ranges(job.path, table.table, step.key)
                 except LandingError:
@@ -294,12 +296,17 @@ class Refresh:
                 made = self._work(replace(job, bounds=found))
                 if isinstance(made, Refusal):
                     return made
-                decided = table.set_bounds(found)
+                decided = table.set_bounds(found, anew=held is not None)
+                self._cut.add(step.table)
                 if decided == found:
                     return made
                 # Another process decided otherwise meanwhile.
                 table.discard(made.files)
         return self._work(replace(job, bounds=decided))
+
+    def _by_few(self, table: LakeTable) -> bool:
+        """Whether a table's ticker ranges are those of the few tickers that a source of rows was asked for: no market is cut well by them."""
+        return table.table.name not in self._cut and by_few(table)
 
     def _work(self, job: Job) -> Landed | Refusal:
         return self.executor.submit(land_or_refuse, job).result() if self.executor else land_or_refuse(job)
@@ -307,8 +314,15 @@ class Refresh:
 
 def deciding(lake: Lake, todo: Sequence[Step]) -> list[Step]:
     """The largest file of each table of ticks that has no ticker ranges yet: it lands first and decides them for all."""
-    undecided = {step.table for step in todo if TABLES[step.table].routed and lake[step.table].snapshot().bounds is None}
+    routed = {step.table for step in todo if TABLES[step.table].routed}
+    undecided = [name for name in routed if lake[name].snapshot().bounds is None or by_few(lake[name])]
     return [max((step for step in todo if step.table == table), key=lambda step: step.size) for table in sorted(undecided)]
+
+
+def by_few(table: LakeTable) -> bool:
+    """Whether only sources of rows have ever filled a table."""
+    landings = table.landings()
+    return bool(landings) and all(":" in key for key in landings)
 
 
 def guard(lake: Lake, source: str) -> None:
