@@ -243,6 +243,35 @@ def test_disagreements_are_written_once_however_often_a_crash_repeats_them(bench
     assert rows(bench) == [("AAA", 1.0, "polygon_api")], "nothing was committed"
 
 
+def test_a_difference_is_written_once_in_whatever_company_it_is_found(bench: Workbench, land: Hands) -> None:
+    """A run that was killed had settled two sessions together; the next one settles them one by one, or a longer answer comes."""
+    from workbench.lake import supersede
+
+    home, made = bench.lake["stock_day"], []
+    for day in (THU, FRI):
+        land("polygon_api", STOCK_DAY, day, [bar("AAA", day, close=1)], ("AAA",))
+        made.append(land.landed("polygon_s3", STOCK_DAY, day, [bar("AAA", day)])[1])
+    supersede.settle(bench.lake, home, made)
+    for day in (THU, FRI):
+        assert land("polygon_s3", STOCK_DAY, day, [bar("AAA", day), bar("BBB", day)]) == "landed"
+    for n in range(2):
+        land("polygon_api", STOCK_DAY, THU, [bar("AAA", close=1), bar("BBB"), *(bar(f"C{m}") for m in range(n))], ("AAA", "BBB", "C0"))
+
+    assert disagreements(bench) == [("AAA", "close", 10.5, "polygon_s3", 1.0, "polygon_api")] * 2
+    assert bench.sql("SELECT date FROM disagreements ORDER BY 1").fetchall() == [(THU,), (FRI,)]
+    assert sound(bench)
+
+
+def test_differences_that_were_reset_are_found_again(bench: Workbench, land: Hands) -> None:
+    land("polygon_api", STOCK_DAY, THU, [bar("AAA", close=1)], ("AAA",))
+    land("polygon_s3", STOCK_DAY, THU, [bar("AAA")])
+    bench.reset("disagreements")
+    land("polygon_api", STOCK_DAY, THU, [bar("AAA", close=1), bar("BBB")], ("AAA", "BBB"))
+
+    assert disagreements(bench) == [("AAA", "close", 10.5, "polygon_s3", 1.0, "polygon_api")]
+    assert sound(bench)
+
+
 def test_many_sessions_at_once(bench: Workbench, land: Hands) -> None:
     days = [THU + timedelta(days=7 * n) for n in range(5)]
     for day in days:
