@@ -128,6 +128,25 @@ class Journal:
         query = f"SELECT seq, {', '.join(NAMES)} FROM attempts WHERE {' AND '.join(tests)} ORDER BY seq"
         return self._asked(lambda con: con.execute(query, values).fetchall(), "no attempt was read") or []
 
+    def broken_off(self) -> list[str]:
+        """The tables of refreshes that did not come to their end, and of which no later one, which did, has made up for."""
+        query = "SELECT run_id, status, dataset FROM attempts WHERE sync_type = 'refresh' AND session IS NULL ORDER BY seq DESC"
+
+        def asked(con: sqlite3.Connection) -> dict[str, None]:
+            ended: list[str] = []
+            found: dict[str, None] = {}
+            for run, status, tables in con.execute(query):
+                if status == "success":
+                    ended.append(run)
+                elif status == "started" and ended and run == ended[0]:
+                    # It has seen to whatever was left before it began.
+                    break
+                elif status == "started" and run not in ended:
+                    found |= dict.fromkeys(tables.split(", "))
+            return found
+
+        return list(self._asked(asked, "the journal was not read") or ())
+
     def stamp(self) -> "Stamp":
         """Something that is equal to what it was before if nothing was recorded since, by any process."""
         query = "SELECT coalesce(max(seq), 0) FROM attempts"

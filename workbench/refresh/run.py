@@ -19,7 +19,7 @@ from workbench.lake.disk import sweep
 from workbench.lake.journal import Journal
 from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed
-from workbench.lake.locks import refreshing
+from workbench.lake.locks import holder, refreshing
 from workbench.lake.quarantine import Refusal
 from workbench.lake.routing import ranges
 from workbench.lake.store import Lake, LakeTable, utc_now
@@ -27,7 +27,7 @@ from workbench.refresh import legs
 from workbench.refresh.asking import Asking, reason
 from workbench.refresh.batch import BATCH_SECONDS, Batch, Done, Made
 from workbench.refresh.chain import Chain
-from workbench.refresh.gathering import gather, in_step
+from workbench.refresh.gathering import DERIVING, gather, in_step
 from workbench.refresh.log import Log, outcome
 from workbench.refresh.plan import Plan, Step
 from workbench.refresh.summary import Summary
@@ -123,7 +123,8 @@ class Refresh:
     def _steps(self) -> Generator[Done, None, None]:
         plan, began = self.plan, time.monotonic()
         work = [*plan.to_fetch, *plan.to_ask, *plan.to_gather]
-        if not work:
+        left = self._left()
+        if not work and not left:
             with suppress(LakeError):
                 # A lake that is not there yet is not made to say that there is nothing for it.
                 if self.lake.exists:
@@ -135,15 +136,17 @@ class Refresh:
             return
         guard(self.lake, self.chain.name)
         self.lake.make()
-        with refreshing(self.lake.root, {step.table for step in work}, "a refresh"):
+        busy = list(dict.fromkeys(step.table for step in work)) or left
+        with refreshing(self.lake.root, busy, "a refresh"):
             sweep(self.lake.root)
             if self.empties:
                 rows = {name: self.lake[name].snapshot().rows for name in self.empties}
                 self._reset = reset.reset(self.lake, self.empties).id
                 self._emptied = {name: count for name, count in rows.items() if count}
-            tables = ", ".join(dict.fromkeys(step.table for step in work))
+            tables = ", ".join(busy)
             log = Log(self.journal, self.id, self.chain.name)
             log.began(tables)
+            whole = False
             try:
                 landed = []
                 for done in self._all():
@@ -151,10 +154,20 @@ class Refresh:
                     landed.append(done)
                     yield done
                 if not self.stopped:
-                    yield from in_step(self.lake, landed)
+                    yield from in_step(self.lake, landed, left)
+                    whole = True
             finally:
-                log.ended(tables, time.monotonic() - began, stopped=self.stopped)
+                # By an error, too, or a caller who had enough.
+                log.ended(tables, time.monotonic() - began, stopped=not whole)
                 self.journal.close()
+
+    def _left(self) -> list[str]:
+        """The tables that others derive from and that a run may have changed which was killed, or stopped, before it saw to those."""
+        if not any(self.lake[name].snapshot().files for name in DERIVING):
+            return []
+        with suppress(LakeError):
+            return [name for name in self.journal.broken_off() if name in {"stock_day", *DERIVING} and not holder(self.lake.root, name)]
+        return []
 
     def _all(self) -> Iterator[Done]:
         yield from map(outcome, self.plan.settled)
