@@ -230,12 +230,26 @@ def unlike(state: State, prepared: Prepared, who: str, *, old: bool = False) -> 
         return []
     if old or (prepared.scenario.whole and landed(state) not in (landed(prepared.before), landed(prepared.after))):
         return [f"{who} sees neither the lake before nor the lake after"]
+    was, will, seen = ((by_source(one) if prepared.scenario.legs else one) for one in (prepared.before, prepared.after, state))
     return [
         f"{who} sees {session} neither as before nor as after"
-        for session in sorted(prepared.before.keys() | prepared.after.keys() | state.keys())
-        if state.get(session) not in (prepared.before.get(session), prepared.after.get(session))
-        and not (prepared.scenario.empties and session not in state)
+        for session in sorted(was.keys() | will.keys() | seen.keys())
+        if seen.get(session) not in (was.get(session), will.get(session))
+        and not (prepared.scenario.empties and session not in seen)
+        and not (
+            session[0].startswith(DISAGREEMENTS.name) and set(was.get(session, ())) <= set(seen.get(session, ())) <= set(will[session])
+        )
     ]
+
+
+def by_source(state: State) -> State:
+    """A state with each source's rows of a session by themselves."""
+    found: State = {}
+    for (name, day), rows in state.items():
+        at = judge.columns(TABLES[name]).index("source")
+        for row in rows:
+            found.setdefault((f"{name} {row[at]}", day), []).append(row)
+    return found
 
 
 def landed(state: State) -> State:

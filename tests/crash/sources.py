@@ -4,13 +4,13 @@ import gzip
 import hashlib
 import json
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from flatfiles import BAR, STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, TRADE, put, text
+from flatfiles import BAR, STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, TRADE, bar, put, text
 
 from crash import scenarios
 from crash.scenarios import JANUARY, SEALED, TICKERS, Scenario, bench, compact, hot, lines, no_more, publish, refresh
@@ -20,12 +20,13 @@ from workbench.refresh.chain import Chain
 from workbench.refresh.legs import ORIGINS
 from workbench.refresh.run import Refresh
 from workbench.sources import Answer, FlatFile, Question, Verdict
-from workbench.sources.folder import Folder
-from workbench.tables import Table, find
+from workbench.tables import find
 from workbench.tables.answers import key_of
 
 # Two sessions that follow each other, so that a range of dates asks for no others.
 DAYS = JANUARY[:2]
+# More sessions than there are since then.
+AGES = 5000
 BARS, TICKS = ("stock_day", "stock_minute"), ("stock_trades",)
 REFERENCE = ("splits", "dividends", "tickers", "calendar_events")
 FINE = {"landed", "replaced", "already landed", "stands in", "missing", "up to date"}
@@ -85,12 +86,15 @@ def say(vendor: Path, source: str, tables: Sequence[str], edition: int) -> None:
             put(shelf(vendor, source), table, day, text(lines(table, day, edition), TRADE if table is STOCK_TRADES else BAR))
 
 
-def ask(root: Path, vendor: Path, only: Collection[date] = (), legs: Sequence[str] = ("polygon_api", "yahoo")) -> None:
-    """Ask sources of rows for what the lake lacks of both sessions; `only` sessions are asked for although their flat files are here."""
-    made = bench(root)
-    tables = [name for name in (*BARS, *TICKS) if any((shelf(vendor, leg) / find(name).feeds[0].prefix).exists() for leg in legs)]
-    chain = Chain(legs[0], rows=tuple(Shelf(leg, vendor) for leg in legs))
-    steps = plan.plan(made.lake, chain, tables, *DAYS, universe=TICKERS, only=only)
+def ask(root: Path, vendor: Path, last: int | None = None) -> None:
+    """Ask for both sessions of the tables that the far ends have, as `gaps --repair` does, be there flat files or not.
+
+    What was asked for before is left out, but for the newest `last` sessions.
+    """
+    made, chain = bench(root), Chain("polygon_api", rows=(Shelf("polygon_api", vendor), Shelf("yahoo", vendor)))
+    served = {path.relative_to(vendor.with_name("shelf")).parts[1:3] for path in vendor.with_name("shelf").rglob("*.csv.gz")}
+    tables = [name for name in (*BARS, *TICKS) if Path(find(name).feeds[0].prefix).parts in served]
+    steps = plan.plan(made.lake, chain, tables, DAYS[0], DAYS[-1], universe=TICKERS, only=DAYS, last=last)
     summary = Refresh(made.lake, chain, steps, None, made.settings.scratch / "fetch", (), TICKERS).run()
     if odd := {one.outcome for one in summary.done} - FINE:
         raise RuntimeError(f"the questions ended with {odd}: {summary.problems}")
@@ -103,6 +107,11 @@ def answers(vendor: Path) -> None:
     """Both sources have bars; the API lacks a ticker, which Yahoo has."""
     say(vendor, "polygon_api", BARS, 1)
     say(vendor, "yahoo", BARS, 0)
+
+
+def ask_anew(root: Path, vendor: Path) -> None:
+    """What the API was asked for is asked for again, and with it what it left to Yahoo, which a plain refresh would not come to."""
+    ask(root, vendor, last=AGES)
 
 
 def one_leg(vendor: Path) -> None:
@@ -154,11 +163,6 @@ def everything(vendor: Path) -> None:
     say(vendor, "yahoo", BARS, 1)
 
 
-def ask_beside(root: Path, vendor: Path) -> None:
-    """As `gaps --repair` does for tickers that a flat file lacks."""
-    ask(root, vendor, only=DAYS)
-
-
 def reply(vendor: Path, name: str, *records: dict[str, Any]) -> None:
     place = vendor / "reference" / f"{name}.json"
     place.parent.mkdir(exist_ok=True)
@@ -168,11 +172,9 @@ def reply(vendor: Path, name: str, *records: dict[str, Any]) -> None:
 def listed(vendor: Path, edition: int = 0) -> None:
     """Reference data; in another edition rows are corrected, and there are more of them. One split is told twice."""
     some = TICKERS[: 4 + 2 * edition]
-    twin = {"ticker": "IBM", "split_from": 1, "split_to": 2}
     at = {"execution_date": "2024-01-04"}
-    reply(vendor, "splits", *({"ticker": one, **at, "split_from": 1, "split_to": 2 + edition} for one in some), twin | at)
-    if edition:
-        reply(vendor, "splits-2", twin | {"execution_date": "2024-01-17"})
+    twins = [{"ticker": "IBM", "execution_date": f"2024-01-{day}", "split_from": 1, "split_to": 2} for day in ("04", "17")]
+    reply(vendor, "splits", *({"ticker": one, **at, "split_from": 1, "split_to": 2 + edition} for one in some), *twins[: 1 + edition])
     reply(vendor, "dividends", *({"ticker": one, "ex_dividend_date": "2024-02-01", "cash_amount": 0.5 + edition} for one in some))
     reply(vendor, "tickers", *({"ticker": one, "name": f"{one} {edition}", "market": "stocks", "active": True} for one in some))
 
@@ -197,6 +199,16 @@ def listed_again(vendor: Path) -> None:
     publish(vendor, STOCK_DAY, JANUARY[1], edition=1)
 
 
+def closes(vendor: Path) -> None:
+    """Day bars from which it follows what splits are worth."""
+    for day in JANUARY[1:3]:
+        publish(vendor, STOCK_DAY, day)
+
+
+def bars(root: Path, vendor: Path) -> None:
+    bench(root).refresh(source=f"folder:{vendor}", datasets=["stock_day"], maintain=False).run()
+
+
 def mixed(root: Path, vendor: Path) -> None:
     """Rows of three sources, and where they differ."""
     answered(root, vendor)
@@ -204,7 +216,7 @@ def mixed(root: Path, vendor: Path) -> None:
     refresh(root, vendor)
 
 
-def empty(root: Path, vendor: Path) -> None:  # noqa: ARG001
+def empty(root: Path, vendor: Path) -> None:
     bench(root).reset(["stock_day", "stock_minute", "disagreements"])
 
 
@@ -213,7 +225,7 @@ def emptied(root: Path, vendor: Path) -> None:
     empty(root, vendor)
 
 
-def bring_back(root: Path, vendor: Path) -> None:  # noqa: ARG001
+def bring_back(root: Path, vendor: Path) -> None:
     # Killed just after its last commit, there is nothing left to undo.
     with suppress(UsageError):
         bench(root).undo_reset()
@@ -224,10 +236,14 @@ def from_nothing(root: Path, vendor: Path) -> None:
     bench(root).refresh(source=f"folder:{vendor}", datasets=list(BARS), reset=True, maintain=False).run()
 
 
+def strangers(vendor: Path) -> None:
+    """Rows of nobody who is asked for."""
+    for source in ("polygon_api", "yahoo"):
+        put(shelf(vendor, source), STOCK_DAY, DAYS[0], text([bar("NOBODY", DAYS[0])]))
+
+
 def ask_in_vain(root: Path, vendor: Path) -> None:
     """No source has a row: all that comes of it stands in the journal."""
-    for leg in ("polygon_api", "yahoo"):
-        (shelf(vendor, leg) / STOCK_DAY.feeds[0].prefix).mkdir(parents=True, exist_ok=True)
     for _ in range(3):
         ask(root, vendor)
 
@@ -236,15 +252,16 @@ SCENARIOS = scenarios.SCENARIOS | {
     one.name: one
     for one in (
         Scenario("land answers", scenarios.nothing, one_leg, ask),
-        Scenario("land answers of two sources", scenarios.nothing, answers, ask),
+        Scenario("land answers of two sources", scenarios.nothing, answers, ask, legs=True, then=ask_anew),
         Scenario("flat files supersede answers", answered, files, refresh),
         Scenario("flat files supersede cold answers", answered_cold, files, refresh),
         Scenario("flat files supersede ticks", answered_ticks, files_of_ticks, refresh),
-        Scenario("land weaker answers beside flat files", filed, everything, ask_beside),
+        Scenario("land weaker answers beside flat files", filed, everything, ask, legs=True),
         Scenario("update reference data", gathered, listed_again, gather),
+        Scenario("look at splits again", gathered, closes, bars),
         Scenario("reset", mixed, no_more, empty),
         Scenario("undo a reset", emptied, no_more, bring_back),
         Scenario("refresh with reset", hot, no_more, from_nothing, empties=True, then=refresh),
-        Scenario("note what failed", scenarios.nothing, no_more, ask_in_vain),
+        Scenario("note what failed", scenarios.nothing, strangers, ask_in_vain),
     )
 }
