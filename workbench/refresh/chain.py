@@ -38,6 +38,11 @@ class Chain:
         out = [f"{name} ({why})" for name, why in self.skipped.items() if name in RANK]
         return [f"Left out: {', '.join(out)}."] if out else []
 
+    @property
+    def primary(self) -> bool:
+        """Whether the first source of rows is the one that was chosen, not what stands behind one that is left out."""
+        return self.files is None and self.name not in self.skipped
+
     def only(self, names: Sequence[str]) -> "Chain":
         """The same chain with some of its sources; all of them if none are named."""
         if not names:

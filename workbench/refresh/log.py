@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from workbench.errors import LakeError
 from workbench.lake.journal import Attempt, Journal
 from workbench.refresh.batch import Done
-from workbench.refresh.plan import Step
+from workbench.refresh.plan import Plan, Step
 
 # Steps that sources of rows were asked for are noted answer by answer.
 STATUS = {"failed": "failed", "quarantined": "quarantined", "missing": "no_data", "stands in": "skipped"}
@@ -14,7 +14,7 @@ TOGETHER = 64
 
 def outcome(step: Step) -> Done:
     """What becomes of a step that takes no work."""
-    told = {"refused": "quarantined", "missing": "missing", "stands in": "stands in"}
+    told = {"refused": "quarantined", "missing": "missing", "failed": "failed", "stands in": "stands in"}
     return Done(step, told[step.action], reason=step.reason)  # type: ignore[arg-type]
 
 
@@ -33,6 +33,11 @@ class Log:
     def began(self, tables: str) -> None:
         """Note that the run has begun."""
         self._write([Attempt(self.run, "refresh", tables, self.source, "started")])
+
+    def not_listed(self, plan: Plan) -> None:
+        """Note the sessions that others are asked for because flat files could not be listed."""
+        asked = [step for step in plan.to_ask if plan.down and step.instead_of == self.source]
+        self._write([Attempt(self.run, "refresh", one.table, self.source, "failed", session=one.session, reason=plan.down) for one in asked])
 
     def add(self, done: Done) -> None:
         """Note a step that committed nothing."""

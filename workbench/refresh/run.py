@@ -142,6 +142,7 @@ class Refresh:
             tables = ", ".join(dict.fromkeys(step.table for step in work))
             log = Log(self.journal, self.id, self.chain.name)
             log.began(tables)
+            log.not_listed(plan)
             try:
                 landed = []
                 for done in self._all():
