@@ -15,7 +15,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from workbench.errors import SourceError
-from workbench.lake.journal import Attempt, Journal
+from workbench.lake.journal import Attempt
 from workbench.lake.landing import Job
 from workbench.lake.landings import Landed
 from workbench.lake.quarantine import Refusal
@@ -23,6 +23,7 @@ from workbench.lake.store import Lake, utc_now
 from workbench.refresh import legs
 from workbench.refresh.batch import Batch, Done
 from workbench.refresh.chain import Chain
+from workbench.refresh.log import Log
 from workbench.sources import Answer, Question, RowSource
 from workbench.tables import find
 
@@ -79,7 +80,7 @@ class Asking:
     universe: Sequence[str]
     land: "Callable[[Step, Job], Landed | Refusal]"
     stopped: Event
-    journal: Journal
+    log: Log
     silent: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     heard: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -273,8 +274,7 @@ class Asking:
 
     def _record(self, attempts: list[Attempt]) -> list[Attempt]:
         """Have the journal keep attempts; gives the list for the next ones."""
-        if attempts:
-            self.journal.record(attempts)
+        self.log.note(attempts)
         return []
 
     @property

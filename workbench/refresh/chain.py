@@ -93,6 +93,9 @@ def chain_of(settings: Settings) -> Chain:
     chain = Chain(kind)
     if kind == "polygon_s3":
         add_files(chain, settings)
+    elif settings.polygon_s3_access_key or settings.polygon_s3_secret_key:
+        half = not (settings.polygon_s3_access_key and settings.polygon_s3_secret_key)
+        chain.skipped |= {"polygon_s3": f"it needs {S3_KEYS}, and only one of them is set"} if half else {}
     if kind in ("polygon_s3", "polygon_api"):
         add_api(chain, settings, fallback=kind == "polygon_s3")
     add_yahoo(chain, settings, chosen=kind == "yahoo")
