@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from farend import FarEnd, Fault
+from farend.faults import html
 from flatfiles import BAR, FRI, MON, STOCK_DAY, THU, bar, text
 from s3server import Fault as S3Fault
 from s3server import StandIn
@@ -138,6 +139,32 @@ def test_a_ticker_without_rows_says_nothing_of_the_session(settings: dict[str, s
         bench.refresh(source="polygon_api", datasets=["stock_day"], symbols=["NOSUCH"], start=THU, end=THU).run()
         [row] = bench.gaps("stock_day", THU, THU)
         assert (row["state"], row["reason"]) == ("not fetched", "only 1 ticker was asked for: NOSUCH; polygon_api: no rows")
+
+
+def test_a_session_that_is_here_is_not_missing_for_one_ticker_without_rows(settings: dict[str, str], made_up: FarEnd) -> None:
+    made_up.faults.append(html(502, "/v2/aggs/ticker/NOSUCH"))
+    with opened(settings) as bench:
+        asks = {"source": "polygon_api", "datasets": ["stock_minute"], "start": FRI, "end": FRI}
+        bench.refresh(**asks, symbols=["ACME"]).run()  # type: ignore[arg-type]
+        summary = bench.refresh(**asks, symbols=["ACME", "NOSUCH"]).run()  # type: ignore[arg-type]
+        assert [one.outcome for one in summary.done] == []
+        assert ["NOSUCH" in one for one in summary.problems] == [True]
+
+
+# ---------------------------------------------------------------------- whose the rows are
+
+
+@pytest.mark.parametrize("source", ["polygon_api", "yahoo"])
+def test_a_chosen_source_is_nowhere_called_a_fallback(settings: dict[str, str], source: str) -> None:
+    with opened(settings, WORKBENCH_SOURCE=source) as bench:
+        assert bench.refresh(datasets=["stock_day"], start=THU, end=FRI).run().exit_status == 0
+        assert [row["fallback_only"] for row in bench.status()] == [0]
+        # Yahoo was asked for the universe, not for the market.
+        state = "landed in part" if source == "yahoo" else "landed"
+        assert [row["state"] for row in bench.coverage("stock_day", THU, FRI)] == [state] * 2
+    with opened(settings, WORKBENCH_SOURCE="polygon_s3") as bench:
+        assert [row["fallback_only"] for row in bench.status()] == [2]
+        assert [row["state"] for row in bench.coverage("stock_day", THU, FRI)] == [f"from {source} only"] * 2
 
 
 # ---------------------------------------------------------------------- the log

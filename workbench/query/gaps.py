@@ -207,7 +207,7 @@ def landed(table: Table, day: date, held: Sequence[Landing], known: Facts, expec
     if not good:
         asked = sorted({ticker for one in held for ticker in one.asked})
         whole = any(not one.asked for one in held)
-        told = [*([] if whole else [asked_for(asked)]), *told, *why_weaker(tries, held)]
+        told = [*([] if whole else [asked_for(asked)]), *told, *why_weaker(known.attempts, held)]
         mends = f"refresh from {' or '.join(better_than(held, best))}"
         return Gap(day, "fallback only" if whole else "in part", "; ".join(told), source, since, len(tries), mends)
     lacking = [feed.venue or feed.prefix for feed in table.feeds if feed not in {place[1] for one in good if (place := locate(one.key))}]
@@ -319,10 +319,15 @@ def passed_over(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
     return dict(sorted(found.items(), key=lambda item: -RANK.get(item[0], 0)))
 
 
-def why_weaker(tries: Iterable[Attempt], held: Iterable[Landing]) -> list[str]:
+def why_weaker(attempts: Iterable[Attempt], held: Iterable[Landing]) -> list[str]:
     """Why a better source than those that landed did not, as it said last."""
     rank = max(RANK.get(one.source, 0) for one in held)
-    return [f"{source}: {said_by(one)}" for source, one in newest_by_source(tries).items() if RANK.get(source, 0) > rank]
+    landings = [
+        Attempt(one.run, "refresh", one.table, one.source, "success", fallback_from=one.fallback_from or None, finished_at=one.landed_at)
+        for one in held
+    ]
+    last = last_said([*attempts, *landings])
+    return [f"{source}: {said_by(one)}" for source, one in last.items() if RANK.get(source, 0) > rank and one.status != "success"]
 
 
 def better_than(held: Iterable[Landing], best: str) -> list[str]:

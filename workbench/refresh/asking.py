@@ -89,7 +89,9 @@ class Asking:
         todo: dict[str, list[Step]] = defaultdict(list)
         for step in steps:
             todo[step.source].append(step)
-        here: set[Place] = set()
+        # A session that the lake holds is not missing because some ticker has no row in it.
+        tables = {step.table for step in steps}
+        here: set[Place] = {(name, one.session) for name in tables for one in self.lake[name].landings().values() if one.held}
         # A source that could answer and had no row is believed, whatever one behind it could not be asked.
         nothing: set[tuple[Place, str]] = set()
         why: dict[Place, list[str]] = defaultdict(list)

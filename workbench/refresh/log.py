@@ -32,10 +32,12 @@ class Log:
     bad: int = 0
     good: int = 0
     trouble: str = ""
+    since: str = ""
 
     def began(self, tables: str) -> None:
         """Note that the run has begun."""
-        self.note([Attempt(self.run, "refresh", tables, self.source, "started")])
+        self.since = utc_now()
+        self.note([Attempt(self.run, "refresh", tables, self.source, "started", started_at=self.since)])
 
     def not_listed(self, plan: Plan) -> None:
         """Note the sessions that others are asked for because flat files could not be listed."""
@@ -75,7 +77,15 @@ class Log:
         if self.bad and not why:
             why = f"{self.bad} step{'s' * (self.bad != 1)} brought nothing"
         last = Attempt(
-            self.run, "refresh", tables, self.source, status, reason=why or None, rows=self.rows, duration_ms=int(seconds * 1000)
+            self.run,
+            "refresh",
+            tables,
+            self.source,
+            status,
+            reason=why or None,
+            rows=self.rows,
+            duration_ms=int(seconds * 1000),
+            started_at=self.since,
         )
         self.waiting.append(last)
         self.flush()
