@@ -16,6 +16,7 @@ from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import LakeError
 from workbench.lake.journal import Attempt, Journal
+from workbench.lake.verify import verify
 
 GROUPED = "/v2/aggs/grouped"
 NO_ROWS = Fault(GROUPED, 200, b'{"status":"OK","queryCount":0,"resultsCount":0,"adjusted":false}')
@@ -213,3 +214,46 @@ def test_a_journal_that_cannot_be_written_does_not_stop_the_run_and_is_told_of(s
         summary = bench.refresh(source="polygon_api", datasets=["stock_day"], symbols=["ACME", "NOSUCH"], start=THU, end=THU).run()
         assert [one.outcome for one in summary.done] == ["landed"]
         assert any("not recorded" in one for one in summary.problems), summary.problems
+
+
+# ---------------------------------------------------------------------- what has been archived
+
+
+def test_an_archived_session_keeps_what_a_better_source_lacks(settings: dict[str, str], stand_in: StandIn, tmp_path: Path) -> None:
+    (tmp_path / "workbench.toml").write_text('[retention.stock_day]\nkeep = "1 year"\nthen = "archive"\n')
+    asks = {"datasets": ["stock_day"], "start": THU, "end": THU}
+    held = "SELECT source, count(*) FROM ohlcv_archive GROUP BY 1 ORDER BY 1"
+    with Workbench(Settings.load(env=settings, start=tmp_path)) as bench:
+        bench.refresh(**asks, maintain=False).run()  # type: ignore[arg-type]
+        bench.retain(dry_run=False)
+        [(source, count)] = bench.sql(held).fetchall()
+        assert source == "polygon_api"
+        # What is in the archive is not asked for once more.
+        assert [step.action for step in bench.plan(**asks)] == ["stands in"]  # type: ignore[arg-type]
+
+        publish(stand_in, THU, bar("ACME", THU), bar("ZZZ", THU))
+        bench.refresh(**asks, maintain=False).run()  # type: ignore[arg-type]
+        bench.retain(dry_run=False)
+        assert bench.sql(held).fetchall() == [("polygon_api", count - 1), ("polygon_s3", 2)]
+        assert bench.sql("SELECT source FROM ohlcv_archive WHERE ticker = 'ACME'").fetchall() == [("polygon_s3",)]
+
+        # Another version of the flat file takes the place of the first one.
+        publish(stand_in, THU, bar("ACME", THU, close=10.75))
+        bench.refresh(**asks, maintain=False).run()  # type: ignore[arg-type]
+        bench.retain(dry_run=False)
+        assert bench.sql(held).fetchall() == [("polygon_api", count - 1), ("polygon_s3", 1)]
+        assert bench.sql("SELECT close FROM ohlcv_archive WHERE ticker = 'ACME'").fetchall() == [(10.75,)]
+        bench.retain(dry_run=False)
+        assert bench.sql("SELECT count(*) FROM stock_day").fetchall() == [(0,)]
+        assert [one for one in verify(bench.lake).findings if one.severity == "fault"] == []
+
+
+def test_tickers_that_are_asked_for_later_join_those_in_the_archive(settings: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "workbench.toml").write_text('[retention.stock_day]\nkeep = "1 year"\nthen = "archive"\n')
+    with Workbench(Settings.load(env=settings, start=tmp_path)) as bench:
+        for ticker in ("ACME", "ON"):
+            bench.refresh(source="polygon_api", datasets=["stock_day"], symbols=[ticker], start=THU, end=FRI, maintain=False).run()
+            bench.compact()
+            bench.retain(dry_run=False)
+        assert bench.sql("SELECT ticker, count(*) FROM ohlcv_archive GROUP BY 1 ORDER BY 1").fetchall() == [("ACME", 2), ("ON", 2)]
+        assert [one for one in verify(bench.lake).findings if one.severity == "fault"] == []

@@ -34,7 +34,7 @@ def assign(
     """
     answered: dict[date, list[Landing]] = {}
     for landing in held.values():
-        if ":" in landing.key and landing.held:
+        if ":" in landing.key and (landing.held or landing.retired in ("archived", "dropped")):
             answered.setdefault(landing.session, []).append(landing)
     found = []
     for step in steps:
