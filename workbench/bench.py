@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -175,11 +175,7 @@ class Workbench(Keeping):
         names = [tickers] if isinstance(tickers, str) else list(tickers or ())
         if by == "market":
             return gaps_market.market(self.lake, self.snapshots(), table, first, last, threads=self.settings.threads)
-        try:
-            best = self.settings.chosen_source.partition(":")[0]
-        except NoSource:
-            best = "polygon_s3"
-        best = best if best in ("polygon_api", "yahoo") else "polygon_s3"
+        best = self._best
         if by == "minute":
             if len(names) != 1 or not first:
                 raise UsageError("minutes are told of one ticker's session; nothing was done. Give one ticker, and the session as start.")
@@ -194,13 +190,22 @@ class Workbench(Keeping):
 
         return repaired(self, report, source)
 
+    @property
+    def _best(self) -> str:
+        """The source that sessions should come from; what a weaker one gave is a fallback's."""
+        with suppress(NoSource):
+            best = self.settings.chosen_source.partition(":")[0]
+            if best in ("polygon_api", "yahoo"):
+                return best
+        return "polygon_s3"
+
     def status(self) -> Report:
         """What the lake holds, a row for each table that holds something."""
-        return reports.status(self.lake, self.snapshots())
+        return reports.status(self.lake, self.snapshots(), self._best)
 
     def coverage(self, table: str, start: date | str | None = None, end: date | str | None = None) -> Report:
         """Every session of a table, landed, missing, refused or not yet due. Raises `UnknownName` or `BadRange`."""
-        return reports.coverage(self.lake, self.snapshots()[find(table).name], table, as_date(start), as_date(end))
+        return reports.coverage(self.lake, self.snapshots()[find(table).name], table, as_date(start), as_date(end), self._best)
 
     def tickers(self, symbols: Sequence[str], tables: Sequence[str] | None = None) -> Report:
         """What the lake holds of some tickers, a row for each and each table; one without any is named in `notes`, with the nearest.

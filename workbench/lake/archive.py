@@ -1,8 +1,8 @@
 """The archive: bars that retention takes out of their tables, in one table of small files.
 
 A chunk of a base table is archived in one commit, in files of neighbouring tickers. The archive's copy is compared with the rows it was made from, by
-count and by content, before anyone may take those out. Archiving the same rows twice changes nothing; a session that is archived in
-a newer version takes the place of the older one.
+count and by content, before anyone may take those out. Archiving the same rows twice changes nothing. What comes of a session that is in the
+archive takes the place of what it held as it would in its table: of each key, of the better source's row; the rest stays.
 """
 
 import uuid
@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.errors import BrokenPromise, Busy
-from workbench.lake import cold
+from workbench.lake import cold, tiering
 from workbench.lake.disk import place, scratch, sync
 from workbench.lake.footers import Footer
-from workbench.lake.landings import NewFile, Rewrite
+from workbench.lake.landings import Landing, NewFile, Rewrite
 from workbench.lake.snapshots import LiveFile
 from workbench.lake.store import Lake, LakeTable
 from workbench.lake.types import polars_type
 from workbench.tables import ARCHIVE, Table
+from workbench.tables.answers import RANK
 from workbench.tables.archive import timeframe
 from workbench.tables.spec import span_of
 
@@ -32,18 +33,19 @@ ROW_GROUP = 262_144
 PIECE = 1_500_000
 
 
-def archive(lake: Lake, name: str, chunk: str, files: Sequence[LiveFile], parts: Collection[cold.Part]) -> int:
-    """Have the archive hold a chunk's rows, which are those of some sessions; gives the bytes of the files that it wrote.
+def archive(lake: Lake, name: str, chunk: str, files: Sequence[LiveFile], landings: Collection[Landing]) -> int:
+    """Have the archive hold a chunk's rows, which are those of some landings; gives the bytes of the files that it wrote.
 
     Raises `BrokenPromise` if the archive's rows are not the table's, and `Busy` if another process archives the same chunk.
     """
     source, target = lake[name], lake[ARCHIVE.name]
+    parts = {tiering.part_of(landing) for landing in landings}
     target.set_bounds(())
     chunk, before = held(target, name, chunk)
     count = sum(file.rows for file in files)
     bounds = cold.cuts(cold.scan([source.folder / file.path for file in files], (), source.table), -(-count // PIECE))
     cuts = [cold.edges(bounds, n) for n in range(len(bounds) + 1)]
-    if before and same(source, target, files, before, parts, cuts):
+    if before and same(source, target, files, before, landings, cuts):
         return 0
     made: dict[Path, NewFile] = {}
     total = 0
@@ -52,7 +54,9 @@ def archive(lake: Lake, name: str, chunk: str, files: Sequence[LiveFile], parts:
             rows, old = (within(table, some, low, high) for table, some in ((source, files), (target, before)))
             draft = folder / f"{n:02}.parquet"
             if len(rows) or len(old):
-                made[draft], content = write(draft, rows, cold.without(old, parts), source.table, parts, chunk)
+                made[draft], content = write(
+                    draft, merged(rows, old, source.table, landings), cold.without(old, parts), source.table, parts, chunk
+                )
                 total += content
         for draft, file in made.items():
             place(draft, target.folder / file.path)
@@ -86,13 +90,14 @@ def same(
     target: LakeTable,
     files: Sequence[LiveFile],
     before: Sequence[LiveFile],
-    parts: Collection[cold.Part],
+    landings: Collection[Landing],
     cuts: Sequence[tuple[str | None, str | None]],
 ) -> bool:
-    """Whether the archive holds these rows of these sessions already, and no others: what a run before this one left."""
+    """Whether the archive holds these rows of these sessions already, and none that they displace: what a run before this one left."""
+    parts = {tiering.part_of(landing) for landing in landings}
     for low, high in cuts:
         rows, old = (within(table, some, low, high) for table, some in ((source, files), (target, before)))
-        old = only(old, parts).select(rows.columns)
+        rows, old = merged(rows, old, source.table, landings), only(old, parts).select(rows.columns)
         if len(rows) != len(old) or cold.content(rows) != cold.content(old):
             return False
     return True
@@ -118,6 +123,30 @@ def write(
     footer = Footer.read(draft)
     path = f"chunk={chunk}/bucket=00/{table.name}-{chunk}-{uuid.uuid4().hex[:8]}.parquet"
     return NewFile(path, draft.stat().st_size, footer.rows, chunk, "00", footer.stats(ARCHIVE), footer.schema), cold.content(back)
+
+
+def merged(rows: "pl.DataFrame", old: "pl.DataFrame", table: Table, landings: Collection[Landing]) -> "pl.DataFrame":
+    """A table's rows of some landings, with what the archive holds of their sessions and they do not displace.
+
+    They displace rows of their keys that no better source gave, and all else that the same source said before: in an earlier version of a
+    flat file, or of the tickers that it was asked for.
+    """
+    import polars as pl
+
+    its = only(old, {tiering.part_of(landing) for landing in landings}).select(rows.columns)
+    if not len(its):
+        return rows
+    gone = []
+    for one in landings:
+        day, venue = tiering.part_of(one)
+        same = (pl.col("date") == day) & (pl.col("source") == one.source) & (pl.lit(True) if venue is None else pl.col("venue") == venue)
+        if ":" not in one.key or one.asked:
+            gone.append(same & pl.col("ticker").is_in(list(one.asked)) if one.asked else same)
+    stays = its.filter(~pl.any_horizontal(gone)) if gone else its
+    both = pl.concat([rows.with_columns(new=pl.lit(True)), stays.with_columns(new=pl.lit(False))])
+    rank = pl.col("source").replace_strict(RANK, default=0, return_dtype=pl.Int64)
+    best = both.sort(rank, "new", descending=True, maintain_order=True).unique(list(table.key), keep="first", maintain_order=True)
+    return cold.ordered(best.drop("new"), table)
 
 
 def archived(rows: "pl.DataFrame", table: Table) -> "pl.DataFrame":

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple, TypeVar
@@ -319,10 +319,11 @@ def complete(attempt: Attempt) -> Attempt:
     """An attempt with what it left to be filled in."""
     now = utc_now()
     ended = attempt.finished_at or ("" if attempt.status == "started" else now)
+    began = datetime.fromisoformat(ended or now) - timedelta(milliseconds=attempt.duration_ms)
     return replace(
         attempt,
         id=attempt.id or uuid.uuid4().hex,
-        started_at=instant(attempt.started_at or attempt.finished_at or now),
+        started_at=instant(attempt.started_at or began.isoformat()),
         finished_at=instant(ended) if ended else "",
         library_version=attempt.library_version or __version__,
     )

@@ -323,7 +323,8 @@ def keep_refused(draft: Draft) -> dict[str, int]:
     reasons = Counter(refused["reason"].to_list())
     landed = sum(footer.rows for footer in draft.parts.values())
     faulty = sum(n for reason, n in reasons.items() if reason not in faults.HARMLESS)
-    if faulty > FAULTY_ROWS and faulty > FAULTY_SHARE * (landed + len(refused)):
+    # Of a file without a single good row nothing would land; as one that landed it would hide that its session is missing.
+    if (faulty and not landed) or (faulty > FAULTY_ROWS and faulty > FAULTY_SHARE * (landed + len(refused))):
         worst = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(4))
         raise TooManyFaults(
             f"{draft.job.file.key} has {faulty:,} faulty rows of {landed + len(refused):,} ({worst}); nothing was landed and the "

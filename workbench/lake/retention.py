@@ -148,14 +148,13 @@ def retire(lake: Lake, one: Leaving) -> Left:
     if one.refusal:
         return Left(one, "refused", reason=one.refusal)
     began, table = time.monotonic(), lake[one.table]
-    parts = {tiering.part_of(landing) for landing in one.landings}
     retired = [
         Retired(landing.key, landing.version, landing.session, venue_of(landing), landing.held, THEN[one.then]) for landing in one.landings
     ]
     written = 0
     with tiering.alone(table), disk(lake.root, f"{one.table} {one.chunk} was not {THEN[one.then]}"):
         if one.then == "archive":
-            written = archive.archive(lake, one.table, one.chunk, one.files, parts)
+            written = archive.archive(lake, one.table, one.chunk, one.files, one.landings)
         done = table.retire([file.path for file in one.files], retired)
     reason = "" if done else "the table has moved meanwhile; the next run takes it up"
     return Left(one, THEN[one.then] if done else "overtaken", written, time.monotonic() - began, reason)

@@ -207,7 +207,7 @@ def landed(table: Table, day: date, held: Sequence[Landing], known: Facts, expec
     if not good:
         asked = sorted({ticker for one in held for ticker in one.asked})
         whole = any(not one.asked for one in held)
-        told = [*([] if whole else [asked_for(asked)]), *told, *why_weaker(tries, held)]
+        told = [*([] if whole else [asked_for(asked)]), *told, *why_weaker(known.attempts, held)]
         mends = f"refresh from {' or '.join(better_than(held, best))}"
         return Gap(day, "fallback only" if whole else "in part", "; ".join(told), source, since, len(tries), mends)
     lacking = [feed.venue or feed.prefix for feed in table.feeds if feed not in {place[1] for one in good if (place := locate(one.key))}]
@@ -232,7 +232,7 @@ def absent(table: Table, day: date, attempts: Sequence[Attempt], now: datetime) 
     if day > sessions.last_due(now):
         return Gap(day, "not yet due", f"due {due:%Y-%m-%d %H:%M} New York", mends=f"wait until {due:%Y-%m-%d %H:%M} New York")
     symptoms = [f"known to be missing: {one.symptom}" for one in errata.for_file(table.name, day) if one.action == "known missing"]
-    last = passed_over(attempts) | newest_by_source(attempts)
+    last = last_said(attempts)
     said = {source: one for source, one in last.items() if one.status in ("failed", "no_data", "started", "quarantined")}
     reason = "; ".join([*symptoms, *(f"{source}: {said_by(one)}" for source, one in said.items())])
     since = min((moment(one) for one in tries), default=None)
@@ -240,12 +240,16 @@ def absent(table: Table, day: date, attempts: Sequence[Attempt], now: datetime) 
     kinds = {kind(one) for one in said.values()}
     if "failed" in kinds:
         return Gap(day, "failed", **gap, mends="refresh")  # type: ignore[arg-type]
-    listed_nowhere = [one for one in said.values() if kind(one) == "absent" and moment(one) >= due.astimezone(UTC).isoformat()]
+    absences = [one for one in said.values() if kind(one) == "absent"]
+    # Without a row of some tickers, nothing is known of the session.
+    listed_nowhere = [one for one in absences if not one.symbol and moment(one) >= due.astimezone(UTC).isoformat()]
     if listed_nowhere or symptoms:
         if not symptoms and now - due < LATE:
             return Gap(day, "late", **gap, mends=f"refresh later; missing from {due + LATE:%Y-%m-%d %H:%M} New York on")  # type: ignore[arg-type]
         return Gap(day, "missing", **gap, mends="refresh, should it be published, or from another source")  # type: ignore[arg-type]
-    if "absent" in kinds:
+    if absences and all(one.symbol for one in absences):
+        gap["reason"] = f"{asked_for(sorted({one.symbol for one in tries if one.symbol}))}; {reason}"
+    elif "absent" in kinds:
         gap["reason"] = f"last asked for before it was due; {reason}"
     elif "barred" in kinds:
         return Gap(day, "not entitled", **gap, mends="a plan that covers it, or another source")  # type: ignore[arg-type]
@@ -287,19 +291,43 @@ def newest_by_source(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
     return dict(sorted(newest.items(), key=lambda item: -RANK.get(item[0], 0)))
 
 
+def last_said(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
+    """What each source came to last, the best source first: by its own attempt, or by another's in its place in a later run."""
+    found = newest_by_source(attempts)
+    for source, one in passed_over(attempts).items():
+        own = found.get(source)
+        if own is None or (own.run_id != one.run_id and moment(own) < moment(one)):
+            found[source] = one
+    return dict(sorted(found.items(), key=lambda item: -RANK.get(item[0], 0)))
+
+
 def passed_over(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
     """The sources that others were asked in the place of: what they lacked has no attempt of its own."""
     lacked = sorted((one for one in attempts if one.fallback_from), key=moment)
     found = {
-        one.fallback_from: replace(one, source=one.fallback_from, status="no_data", reason=None) for one in lacked if one.fallback_from
+        # Flat files are of the whole market, whatever was asked of others in their place.
+        one.fallback_from: replace(
+            one,
+            source=one.fallback_from,
+            status="no_data",
+            reason=None,
+            symbol=one.symbol if RANK.get(one.fallback_from, 0) < max(RANK.values()) else None,
+        )
+        for one in lacked
+        if one.fallback_from
     }
     return dict(sorted(found.items(), key=lambda item: -RANK.get(item[0], 0)))
 
 
-def why_weaker(tries: Iterable[Attempt], held: Iterable[Landing]) -> list[str]:
+def why_weaker(attempts: Iterable[Attempt], held: Iterable[Landing]) -> list[str]:
     """Why a better source than those that landed did not, as it said last."""
     rank = max(RANK.get(one.source, 0) for one in held)
-    return [f"{source}: {said_by(one)}" for source, one in newest_by_source(tries).items() if RANK.get(source, 0) > rank]
+    landings = [
+        Attempt(one.run, "refresh", one.table, one.source, "success", fallback_from=one.fallback_from or None, finished_at=one.landed_at)
+        for one in held
+    ]
+    last = last_said([*attempts, *landings])
+    return [f"{source}: {said_by(one)}" for source, one in last.items() if RANK.get(source, 0) > rank and one.status != "success"]
 
 
 def better_than(held: Iterable[Landing], best: str) -> list[str]:

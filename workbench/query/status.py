@@ -15,14 +15,18 @@ from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query.report import Report, sized
 from workbench.tables import TABLES, find, quote
+from workbench.tables.answers import RANK
 
 # Landings that say no more of a session: a better source's rows took their place, or a reset took them out.
 GONE = ("superseded", "reset")
 FROM = "from "
 
 
-def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
-    """Every table that holds something: rows, sessions, first and last, files, bytes, freshness and what was refused."""
+def status(lake: Lake, snapshots: Mapping[str, Snapshot], best: str = "polygon_s3") -> Report:
+    """Every table that holds something: rows, sessions, first and last, files, bytes, freshness and what was refused.
+
+    `best` is the source that sessions should come from: what only a weaker one gave is a fallback's.
+    """
     due = sessions.last_due()
     rows = []
     for name, table in TABLES.items():
@@ -44,7 +48,7 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
                 "first": min(days, default=None),
                 "last": last,
                 "behind": len(behind),
-                "fallback_only": len(fallback_only(landings.values())) if table.feeds else None,
+                "fallback_only": len(fallback_only(landings.values(), best)) if table.feeds else None,
                 "files": len(shot.files),
                 "bytes": shot.size,
                 "refused_files": sum(one.whole for one in refused),
@@ -60,19 +64,27 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot]) -> Report:
     return Report(title, rows, ("files", "landed_at", "bytes"), root=str(lake.root), total_rows=total, total_bytes=size)
 
 
-def fallback_only(landings: Iterable[Landing]) -> set[date]:
-    """The sessions of which only answers, and no flat file, are held."""
-    answered, flat = set[date](), set[date]()
+def weaker(one: Landing, best: str) -> bool:
+    """Whether a landing came from a source that stands behind the one that is wanted."""
+    return ":" in one.key and RANK.get(one.source, 0) < RANK.get(best, max(RANK.values()))
+
+
+def fallback_only(landings: Iterable[Landing], best: str) -> set[date]:
+    """The sessions of which only rows of sources behind the best are held."""
+    behind, good = set[date](), set[date]()
     for one in landings:
         if one.held:
-            (answered if ":" in one.key else flat).add(one.session)
-    return answered - flat
+            (behind if weaker(one, best) else good).add(one.session)
+    return behind - good
 
 
-def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = None, end: date | None = None) -> Report:
+def coverage(
+    lake: Lake, snapshot: Snapshot, name: str, start: date | None = None, end: date | None = None, best: str = "polygon_s3"
+) -> Report:
     """Every session of a table from `start` to `end` (default: its first to the newest due): landed, missing, refused, due or not.
 
-    Sessions are the calendar's, and any other date that landed. One whose rows are a fallback's only says whose.
+    Sessions are the calendar's, and any other date that landed. One whose rows are a fallback's only (`best` is the source that they should
+    come from) says whose; one of which only some tickers were asked for landed in part.
     """
     table = find(name)
     if table.kind == "reference":
@@ -102,7 +114,7 @@ def coverage(lake: Lake, snapshot: Snapshot, name: str, start: date | None = Non
         rows.append(
             {
                 "session": day,
-                "state": state(landed, bad, missing, is_due=day <= due),
+                "state": state(landed, bad, missing, best, is_due=day <= due),
                 "rows": sum(one.held for one in landed),
                 "refused": sum(one.quarantined for one in landed),
                 "source": ", ".join(sorted({one.source for one in landed})),
@@ -143,14 +155,16 @@ def near(ask: Callable[..., Any], tables: Sequence[str], symbol: str) -> str:
     return f"; did you mean {' or '.join(alike)}?" if alike else ""
 
 
-def state(landed: list[Landing], refused: list[Refusal], missing: int, *, is_due: bool) -> str:
+def state(landed: list[Landing], refused: list[Refusal], missing: int, best: str, *, is_due: bool) -> str:
     """What became of a session."""
     if any(one.whole for one in refused):
         return "quarantined"
     if landed and all(one.retired for one in landed):
         return landed[0].retired
-    if landed and all(":" in one.key for one in landed):
+    if landed and all(weaker(one, best) for one in landed):
         return f"{FROM}{' and '.join(sorted({one.source for one in landed}))} only"
+    if landed and all(":" in one.key for one in landed):
+        return "landed in part" if all(one.asked for one in landed if not weaker(one, best)) else "landed"
     if landed:
         return "landed" if not missing else "landed in part"
     return "missing" if is_due else "not yet due"

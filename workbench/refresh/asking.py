@@ -15,7 +15,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from workbench.errors import SourceError
-from workbench.lake.journal import Attempt, Journal
+from workbench.lake.journal import Attempt
 from workbench.lake.landing import Job
 from workbench.lake.landings import Landed
 from workbench.lake.quarantine import Refusal
@@ -23,6 +23,7 @@ from workbench.lake.store import Lake, utc_now
 from workbench.refresh import legs
 from workbench.refresh.batch import Batch, Done
 from workbench.refresh.chain import Chain
+from workbench.refresh.log import Log
 from workbench.sources import Answer, Question, RowSource
 from workbench.tables import find
 
@@ -36,6 +37,7 @@ NAMED = 5
 POLL_S = 0.05
 NO_ROWS = "no rows"
 STOPPED = "Stopped: "
+REFUSED = "quarantined: "
 
 Place = tuple[str, date]
 
@@ -47,6 +49,12 @@ class Lack:
     step: "Step"
     tickers: dict[str, str] = field(default_factory=dict)
     whole: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it lacks only what came and was refused, which has been told of."""
+        whys = [*self.tickers.values(), *filter(None, [self.whole])]
+        return bool(whys) and all(why.startswith(REFUSED) for why in whys)
 
     @property
     def reason(self) -> str:
@@ -72,7 +80,7 @@ class Asking:
     universe: Sequence[str]
     land: "Callable[[Step, Job], Landed | Refusal]"
     stopped: Event
-    journal: Journal
+    log: Log
     silent: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     heard: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -81,7 +89,9 @@ class Asking:
         todo: dict[str, list[Step]] = defaultdict(list)
         for step in steps:
             todo[step.source].append(step)
-        here: set[Place] = set()
+        # A session that the lake holds is not missing because some ticker has no row in it.
+        tables = {step.table for step in steps}
+        here: set[Place] = {(name, one.session) for name in tables for one in self.lake[name].landings().values() if one.held}
         # A source that could answer and had no row is believed, whatever one behind it could not be asked.
         nothing: set[tuple[Place, str]] = set()
         why: dict[Place, list[str]] = defaultdict(list)
@@ -104,7 +114,7 @@ class Asking:
                 behind = None if self.stopped.is_set() else self._behind(n, lack)
                 if behind:
                     todo[behind.source].append(behind)
-                elif place not in here:
+                elif place not in here and not lack.refused:
                     refused = lack.whole not in ("", NO_ROWS) or any(told != NO_ROWS for told in lack.tickers.values())
                     yield Done(lack.step, "failed" if refused else "missing", reason="; ".join(why[place]))
                 elif bad := {ticker: told for ticker, told in lack.tickers.items() if told != NO_ROWS}:
@@ -116,7 +126,8 @@ class Asking:
         for leg in self.chain.rows[n + 1 :]:
             tickers = legs.wanted(leg, table, tuple(lack.tickers) or self.symbols, self.universe)
             if tickers is not None:
-                return legs.asked(leg, table, step, tickers, self.chain.rows[n].name)
+                before = self.chain.rows[n].name
+                return legs.asked(leg, table, replace(step, reason=f"{step.reason}; {before}: {lack.reason}"), tickers, before)
         return None
 
     def _leg(self, leg: RowSource, steps: "Sequence[Step]", lacks: dict[Place, Lack]) -> Iterator[Done]:
@@ -133,7 +144,9 @@ class Asking:
                 lack = lacks.setdefault((answer.table, answer.session), Lack(step))
                 attempts += self._note(leg, step, question, answer, lack)
                 if answer.file and answer.path:
-                    yield from self._take(leg, step, answer, lack, batch)
+                    for refused in self._take(leg, step, answer, lack, batch):
+                        attempts.append(self._refused(leg, refused))
+                        yield refused
                 if not (lack.tickers or lack.whole):
                     del lacks[answer.table, answer.session]
                 if batch.due:
@@ -209,11 +222,30 @@ class Asking:
         taken = answer.seconds + time.monotonic() - began
         if isinstance(made, Refusal):
             # What cannot be trusted is as good as no answer.
-            lack.tickers |= dict.fromkeys(answer.asked, f"quarantined: {made.reason}")
-            lack.whole = lack.whole or f"quarantined: {made.reason}" * (not answer.asked)
+            lack.tickers |= dict.fromkeys(answer.asked, f"{REFUSED}{made.reason}")
+            lack.whole = lack.whole or f"{REFUSED}{made.reason}" * (not answer.asked)
             yield Done(own, "quarantined", transferred=answer.transferred, seconds=taken, reason=made.reason)
         else:
             batch.add(own, made, answer.transferred, taken)
+
+    def _refused(self, leg: RowSource, done: Done) -> Attempt:
+        """The attempt that an answer in quarantine was."""
+        step = done.step
+        return Attempt(
+            self.run,
+            "refresh",
+            step.table,
+            leg.name,
+            "quarantined",
+            symbol=step.tickers[0] if len(step.tickers) == 1 else None,
+            session=step.session,
+            fallback_from=step.instead_of or None,
+            reason=done.reason,
+            bytes=done.transferred,
+            object_key=step.key,
+            etag=step.file.etag if step.file else None,
+            duration_ms=int(done.seconds * 1000),
+        )
 
     def _note(self, leg: RowSource, step: "Step", question: Question, answer: Answer, lack: Lack) -> list[Attempt]:
         """The attempts that an answer tells of, besides what lands; adds what it lacks."""
@@ -244,8 +276,7 @@ class Asking:
 
     def _record(self, attempts: list[Attempt]) -> list[Attempt]:
         """Have the journal keep attempts; gives the list for the next ones."""
-        if attempts:
-            self.journal.record(attempts)
+        self.log.note(attempts)
         return []
 
     @property

@@ -38,6 +38,11 @@ class Chain:
         out = [f"{name} ({why})" for name, why in self.skipped.items() if name in RANK]
         return [f"Left out: {', '.join(out)}."] if out else []
 
+    @property
+    def primary(self) -> bool:
+        """Whether the first source of rows is the one that was chosen, not what stands behind one that is left out."""
+        return self.files is None and self.name not in self.skipped
+
     def only(self, names: Sequence[str]) -> "Chain":
         """The same chain with some of its sources; all of them if none are named."""
         if not names:
@@ -88,6 +93,9 @@ def chain_of(settings: Settings) -> Chain:
     chain = Chain(kind)
     if kind == "polygon_s3":
         add_files(chain, settings)
+    elif settings.polygon_s3_access_key or settings.polygon_s3_secret_key:
+        half = not (settings.polygon_s3_access_key and settings.polygon_s3_secret_key)
+        chain.skipped |= {"polygon_s3": f"it needs {S3_KEYS}, and only one of them is set"} if half else {}
     if kind in ("polygon_s3", "polygon_api"):
         add_api(chain, settings, fallback=kind == "polygon_s3")
     add_yahoo(chain, settings, chosen=kind == "yahoo")

@@ -34,7 +34,7 @@ def assign(
     """
     answered: dict[date, list[Landing]] = {}
     for landing in held.values():
-        if ":" in landing.key and landing.held:
+        if ":" in landing.key and (landing.held or landing.retired in ("archived", "dropped")):
             answered.setdefault(landing.session, []).append(landing)
     found = []
     for step in steps:
@@ -43,7 +43,9 @@ def assign(
             continue
         if down or not chain.files:
             step = replace(step, reason=f"{chain.name} could not be listed" if down else "not in the lake")
-        found += ask(table, step, answered.get(step.session, []), chain, symbols, universe, step.session in anew)
+        made = ask(table, step, answered.get(step.session, []), chain, symbols, universe, step.session in anew)
+        # What nobody looked for is not known to be missing.
+        found += [replace(one, action="failed", reason=down) if down and one.action == "missing" else one for one in made]
     return found
 
 
@@ -51,7 +53,7 @@ def ask(
     table: Table, step: "Step", here: Sequence[Landing], chain: Chain, symbols: Sequence[str], universe: Sequence[str], anew: bool
 ) -> "list[Step]":
     """The question that a session is turned into; none if its rows are here, and the step as it was if no leg serves it."""
-    primary = chain.files is None
+    primary = chain.primary
     for leg in chain.rows:
         tickers = wanted(leg, table, symbols, universe)
         if tickers is None:

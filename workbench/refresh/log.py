@@ -4,17 +4,19 @@ from dataclasses import dataclass, field
 
 from workbench.errors import LakeError
 from workbench.lake.journal import Attempt, Journal
+from workbench.lake.store import utc_now
 from workbench.refresh.batch import Done
-from workbench.refresh.plan import Step
+from workbench.refresh.plan import Plan, Step
 
 # Steps that sources of rows were asked for are noted answer by answer.
 STATUS = {"failed": "failed", "quarantined": "quarantined", "missing": "no_data", "stands in": "skipped"}
 TOGETHER = 64
+LEFT = "stopped; what is committed is kept"
 
 
 def outcome(step: Step) -> Done:
     """What becomes of a step that takes no work."""
-    told = {"refused": "quarantined", "missing": "missing", "stands in": "stands in"}
+    told = {"refused": "quarantined", "missing": "missing", "failed": "failed", "stands in": "stands in"}
     return Done(step, told[step.action], reason=step.reason)  # type: ignore[arg-type]
 
 
@@ -28,16 +30,25 @@ class Log:
     waiting: list[Attempt] = field(default_factory=list)
     rows: int = 0
     bad: int = 0
+    good: int = 0
     trouble: str = ""
+    since: str = ""
 
     def began(self, tables: str) -> None:
         """Note that the run has begun."""
-        self._write([Attempt(self.run, "refresh", tables, self.source, "started")])
+        self.since = utc_now()
+        self.note([Attempt(self.run, "refresh", tables, self.source, "started", started_at=self.since)])
+
+    def not_listed(self, plan: Plan) -> None:
+        """Note the sessions that others are asked for because flat files could not be listed."""
+        asked = [step for step in plan.to_ask if plan.down and step.instead_of == self.source]
+        self.note([Attempt(self.run, "refresh", one.table, self.source, "failed", session=one.session, reason=plan.down) for one in asked])
 
     def add(self, done: Done) -> None:
         """Note a step that committed nothing."""
         self.rows += done.rows
         self.bad += done.outcome in ("failed", "quarantined", "missing")
+        self.good += done.outcome in ("landed", "replaced", "already landed", "up to date")
         if done.outcome not in STATUS or done.step.action == "ask":
             return
         step = done.step
@@ -53,28 +64,40 @@ class Log:
                 bytes=done.transferred,
                 object_key=step.key,
                 etag=step.file.etag if step.file else None,
+                finished_at=utc_now(),
                 duration_ms=int(done.seconds * 1000),
             )
         )
         if len(self.waiting) >= TOGETHER:
             self.flush()
 
-    def ended(self, tables: str, seconds: float, *, stopped: bool) -> None:
-        """Note how the run ended."""
-        status, why = ("failed", "stopped; what is committed is kept") if stopped else ("success", None)
-        if self.bad and not stopped:
-            why = f"{self.bad} steps brought nothing"
-        last = Attempt(self.run, "refresh", tables, self.source, status, reason=why, rows=self.rows, duration_ms=int(seconds * 1000))
+    def ended(self, tables: str, seconds: float, *, why: str) -> None:
+        """Note how the run ended, and `why` it did not come to its end."""
+        status = "failed" if why or (self.bad and not self.good) else "success"
+        if self.bad and not why:
+            why = f"{self.bad} step{'s' * (self.bad != 1)} brought nothing"
+        last = Attempt(
+            self.run,
+            "refresh",
+            tables,
+            self.source,
+            status,
+            reason=why or None,
+            rows=self.rows,
+            duration_ms=int(seconds * 1000),
+            started_at=self.since,
+        )
         self.waiting.append(last)
         self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
         if self.waiting:
-            self._write(self.waiting)
+            self.note(self.waiting)
             self.waiting = []
 
-    def _write(self, attempts: list[Attempt]) -> None:
+    def note(self, attempts: list[Attempt]) -> None:
+        """Have the journal keep attempts, now; if it cannot, `trouble` says why."""
         try:
             self.journal.record(attempts)
         except LakeError as fault:

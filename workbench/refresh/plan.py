@@ -29,7 +29,7 @@ LISTERS = 8
 # Filled by the lake itself.
 DERIVED = (DISAGREEMENTS,)
 
-Action = Literal["land", "replace", "mend", "ask", "gather", "refused", "missing", "stands in"]
+Action = Literal["land", "replace", "mend", "ask", "gather", "refused", "missing", "failed", "stands in"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Step:
     """One session of one feed: a file to land, one refused before, or a due session that the source does not list.
 
     A session is asked of `source` where a source of rows serves it, for `tickers` (none: the whole market), in the place of `instead_of` if
-    that failed; it "stands in" where such rows are here already and nothing better is to be had. Reference data is gathered whole.
+    that failed; it "stands in" where such rows are here already and nothing better is to be had, and has "failed" where flat files could not be
+    listed and nothing else serves it. Reference data is gathered whole.
     """
 
     table: str
@@ -54,11 +55,11 @@ class Step:
 
 
 class Plan(list[Step]):
-    """Steps in the order they will be taken. `notes` are things to know before running it."""
+    """Steps in the order they will be taken. `notes` are things to know before running it, `down` is why flat files could not be listed."""
 
-    def __init__(self, steps: Iterable[Step], source: str, notes: Sequence[str] = ()):
+    def __init__(self, steps: Iterable[Step], source: str, notes: Sequence[str] = (), down: str = ""):
         super().__init__(steps)
-        self.source, self.notes = source, list(notes)
+        self.source, self.notes, self.down = source, list(notes), down
 
     @property
     def to_fetch(self) -> list[Step]:
@@ -73,7 +74,7 @@ class Plan(list[Step]):
     @property
     def settled(self) -> list[Step]:
         """The steps that take no work: what was refused before, what cannot be had, and what stands in for it."""
-        return [step for step in self if step.action in ("refused", "missing", "stands in")]
+        return [step for step in self if step.action in ("refused", "missing", "failed", "stands in")]
 
     @property
     def to_gather(self) -> list[Step]:
@@ -194,8 +195,8 @@ def plan(
             except SourceError as fault:
                 if not chain.rows:
                     raise
-                down = str(fault)
-                notes.append(f"{chain.name} was not listed, and is fallen back from: {down}")
+                down = f"{type(fault).__name__}: {fault}"
+                notes.append(f"{chain.name} was not listed, and is fallen back from: {fault}")
             expected = [] if whole else between(table, spans)
             held, stands = lake[table.name].landings(), list(refusals(lake.root, table.name))
             if reset:
@@ -212,7 +213,7 @@ def plan(
                 found = legs.assign(table, found, held, chain, symbols, universe, anew, down)
             steps += [step if step.source else replace(step, source=chain.name) for step in found if not only or step.session in only]
     notes += legs.told(steps, symbols, universe)
-    return Plan(steps, chain.name, notes)
+    return Plan(steps, chain.name, notes, down)
 
 
 def gathering(table: Table, chain: Chain, journal: Journal) -> list[Step]:

@@ -28,7 +28,7 @@ from workbench.refresh.asking import Asking, reason
 from workbench.refresh.batch import BATCH_SECONDS, Batch, Done, Made
 from workbench.refresh.chain import Chain
 from workbench.refresh.gathering import DERIVING, gather, in_step
-from workbench.refresh.log import Log, outcome
+from workbench.refresh.log import LEFT, Log, outcome
 from workbench.refresh.plan import Plan, Step
 from workbench.refresh.summary import Summary
 from workbench.tables import TABLES
@@ -74,6 +74,7 @@ class Refresh:
         # Tables of ticks whose ticker ranges this run has decided.
         self._cut: set[str] = set()
         self._refused_keys = ""
+        self._log = Log(self.journal, self.id, chain.name)
         self._lacking: list[Step] = []
         self._unheard: dict[str, list[str]] = {}
 
@@ -95,7 +96,7 @@ class Refresh:
             if gone := self.gone:
                 raise type(fault)(f"{fault} {' '.join(gone)}") from fault
             raise
-        summary = Summary(self.plan, done, time.monotonic() - began, self._unheard, self.gone)
+        summary = Summary(self.plan, done, time.monotonic() - began, self._unheard, [*self.gone, *filter(None, [self._log.trouble])])
         if self.upkeep and not self.stopped:
             summary.facts["maintenance"] = self.upkeep(self._asked_to_stop.is_set)
         return summary
@@ -144,9 +145,10 @@ class Refresh:
                 self._reset = reset.reset(self.lake, self.empties).id
                 self._emptied = {name: count for name, count in rows.items() if count}
             tables = ", ".join(busy)
-            log = Log(self.journal, self.id, self.chain.name)
+            self._log = log = Log(self.journal, self.id, self.chain.name)
             log.began(tables)
-            whole = False
+            log.not_listed(plan)
+            why = ""
             try:
                 landed = []
                 for done in self._all():
@@ -155,10 +157,15 @@ class Refresh:
                     yield done
                 if not self.stopped:
                     yield from in_step(self.lake, landed, left)
-                    whole = True
+            except Exception as fault:
+                why = reason(fault)
+                raise
+            except BaseException:
+                # Ctrl-C, or a caller who had enough.
+                why = LEFT
+                raise
             finally:
-                # By an error, too, or a caller who had enough.
-                log.ended(tables, time.monotonic() - began, stopped=not whole)
+                log.ended(tables, time.monotonic() - began, why=why or LEFT * self.stopped)
                 self.journal.close()
 
     def _left(self) -> list[str]:
@@ -175,7 +182,7 @@ class Refresh:
             yield from self._run(self.plan.to_fetch)
         if (asked := [*self.plan.to_ask, *self._lacking]) and not self.stopped:
             asking = Asking(
-                self.lake, self.chain, self.downloads, self.id, self.symbols, self.universe, self._landed, self._asked_to_stop, self.journal
+                self.lake, self.chain, self.downloads, self.id, self.symbols, self.universe, self._landed, self._asked_to_stop, self._log
             )
             yield from asking(asked)
             self._unheard = asking.unheard
@@ -239,6 +246,7 @@ class Refresh:
         step = done.step
         if done.outcome in ("failed", "quarantined") and self.chain.rows and not step.held and not self._stopping.is_set():
             table = TABLES[step.table]
+            step = replace(step, reason=f"its flat file {'failed' if done.outcome == 'failed' else 'stands in quarantine'}")
             here = [one for one in self.lake[step.table].landings().values() if one.session == step.session and one.held]
             self._lacking += [
                 one for one in legs.ask(table, step, here, self.chain, self.symbols, self.universe, anew=False) if one.action == "ask"
