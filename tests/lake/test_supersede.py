@@ -264,8 +264,11 @@ def test_a_weaker_row_that_was_folded_into_a_wider_chunk_meanwhile_is_overtaken_
     tiering.compact(home, unit)
     _, made = land.landed("polygon_s3", STOCK_MINUTE, THU, minutes("AAA", THU, 2))
     settled = supersede.settle(bench.lake, home, [made])
+    shot, known = home.snapshot(), home.landings()
     for wide in tiering.due(home, folded):
         tiering.compact(home, wide)
+    others = [one for one in known.values() if one.session == THU]
+    assert len(supersede.Settling(home, shot, known, made, others).settle([]).kept) == 1, "settled by the version that was read"
 
     assert {file.chunk for file in home.snapshot().files} != {unit.chunk}
     assert tiering.commit_cold(home, unit.chunk, settled) == ["overtaken"]

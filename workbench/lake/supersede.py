@@ -107,7 +107,7 @@ class Settling:
 
         live = self.shot.by_path
         own = {path for landing in landings for path in landing.files if path in live}
-        chunks = {chunk for landing in landings if (chunk := tiering.cold_chunk(self.table, landing))}
+        chunks = {chunk for landing in landings if (chunk := tiering.cold_chunk(self.table, landing, self.shot))}
         shared = [file.path for file in self.shot.files if file.chunk in chunks and file.bucket is not None] if chunks else []
         rows = cold.scan([self.table.folder / path for path in (*sorted(own), *shared)], (), self.table.table)
         venue = venue_of(self.one.landing)

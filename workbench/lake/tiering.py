@@ -327,9 +327,9 @@ def part_of(landing: Landing) -> cold.Part:
     return landing.session, venue_of(landing) or None
 
 
-def cold_chunk(table: LakeTable, landing: Landing) -> str | None:
-    """The cold chunk that holds a landing's rows; None while they stand in files of their own."""
-    live = table.snapshot().by_path
+def cold_chunk(table: LakeTable, landing: Landing, shot: Snapshot | None = None) -> str | None:
+    """The cold chunk that holds a landing's rows, in a version of the table (default: the newest); None while they stand in files of their own."""
+    live = (shot or table.snapshot()).by_path
     if not landing.held or (landing.files and all(path in live for path in landing.files)):
         return None
     names = {table.table.chunk_of(landing.session, period) for period in table.table.chunks}
