@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from farend import FarEnd, Fault
-from flatfiles import BAR, FRI, MON, STOCK_DAY, THU, bar, put, text
+from flatfiles import BAR, FRI, MON, STOCK_DAY, STOCK_TRADES, THU, TRADE, bar, put, text, trade
 from s3server import S3, StandIn
 from s3server import Fault as S3Fault
 
@@ -398,3 +398,24 @@ def test_a_folders_reference_data_is_gathered_until_it_changes(tmp_path: Path) -
         assert [step.table for step in bench.plan(source=ask)] == ["splits"]
         bench.refresh(source=ask).run()
         assert bench.sql("SELECT count(*) FROM splits").fetchall() == [(1,)]
+
+
+def test_ticks_of_a_few_tickers_do_not_decide_how_a_market_is_cut(settings: dict[str, str], stand_in: StandIn) -> None:
+    with opened(settings) as bench:
+        bench.refresh(source="polygon_api", datasets=["stock_trades"], symbols=["ACME"], start=THU, end=THU).run()
+        asked = bench.lake["stock_trades"].snapshot()
+        assert (asked.bounds, asked.rows > 0) == ((), True)
+
+        lines = [trade(f"T{n:02}", FRI, nth) for n in range(40) for nth in range(5)]
+        for day in (THU, FRI):
+            content = gzip.compress(text(lines if day == FRI else [trade("ACME", THU, 1), trade("BETA", THU, 2)], TRADE))
+            stand_in.put(STOCK_TRADES.key_of(STOCK_TRADES.feeds[0], day), content)
+        bench.refresh(datasets=["stock_trades"], start=THU, end=FRI).run()
+
+        assert len(bench.lake["stock_trades"].snapshot().bounds or ()) > 5
+        assert bench.sql("SELECT source, count(DISTINCT ticker) FROM stock_trades GROUP BY 1 ORDER BY 1").fetchall() == [
+            ("polygon_api", 1),
+            ("polygon_s3", 42),
+        ]
+        assert len(bench.trades("T07", FRI)) == 5
+        assert sound(bench)

@@ -1,5 +1,6 @@
 """Plan and refresh: what is decided, what is refused before anything is asked, and what happens when it is stopped."""
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -136,3 +137,28 @@ def test_an_executor_of_ones_own_does_the_landing(bench: Workbench, vendor: Path
         summary = bench.refresh(source=f"folder:{vendor}", executor=executor).run()
 
     assert [one.outcome for one in summary.done] == ["landed"] * 4
+
+
+def test_what_follows_from_closes_is_made_up_for_by_the_next_refresh_even_if_nothing_is_left_to_land(
+    bench: Workbench, vendor: Path
+) -> None:
+    """A run that ended between the commit of new closes and the look at splits left splits as they were."""
+    day = STOCK_DAY.key_of(STOCK_DAY.feeds[0], FRI)
+    hidden = (vendor / day).rename(vendor / "hidden")
+    split = {"ticker": "AAA", "execution_date": str(FRI), "split_from": 1, "split_to": 2}
+    (vendor / "reference").mkdir()
+    (vendor / "reference" / "splits.json").write_text(json.dumps([split]))
+    (vendor / STOCK_DAY.key_of(STOCK_DAY.feeds[0], MON)).unlink()
+    verdict = "SELECT split_part(verdict, ':', 1) FROM splits"
+    bench.refresh(source=f"folder:{vendor}").run()
+    assert bench.sql(verdict).fetchall() == [("no closes",)]
+
+    hidden.rename(vendor / day)
+    steps = iter(bench.refresh(source=f"folder:{vendor}", datasets=["stock_day"]))
+    assert next(steps).outcome == "landed"
+    steps.close()  # type: ignore[attr-defined]
+    assert bench.sql(verdict).fetchall() == [("no closes",)]
+
+    assert [one.step.table for one in bench.refresh(source=f"folder:{vendor}", datasets=["stock_day"]).run().done][:1] == ["splits"]
+    assert bench.sql(verdict).fetchall() == [("disagrees",)]
+    assert bench.refresh(source=f"folder:{vendor}", datasets=["stock_day"]).run().done == []

@@ -210,6 +210,8 @@ def test_a_run_that_brought_nothing_has_not_succeeded(settings: dict[str, str]) 
     with opened(settings, POLYGON_API_KEY="not-the-key") as bench:
         bench.refresh(source="polygon_api", datasets=["stock_day"], start=THU, end=THU).run()
         assert ends(bench) == [("failed", "1 step brought nothing")]
+        # It came to its end all the same: nothing is left for the next one to make up for.
+        assert Journal(bench.lake.root).broken_off() == []
 
 
 def test_a_run_that_broke_or_was_left_has_not_succeeded(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from crash import harness
 from crash.points import Kill
 from crash.race import READERS, WRITERS, race
-from crash.scenarios import SCENARIOS
+from crash.sources import SCENARIOS
 
 README = Path(__file__).parents[1] / "benchmarks" / "README.md"
 BEGIN, END = "<!-- crash -->", "<!-- end of crash -->"

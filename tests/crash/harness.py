@@ -20,8 +20,9 @@ from typing import Any
 from crash import judge
 from crash.judge import State
 from crash.points import Kill, Point, Points
-from crash.scenarios import SCENARIOS, Scenario, bench
-from workbench.tables import TABLES
+from crash.scenarios import Scenario, bench
+from crash.sources import SCENARIOS
+from workbench.tables import DISAGREEMENTS, TABLES
 
 # Imported once, before any child: a child is then a fork that takes milliseconds. None of them starts a pool of threads when imported.
 PRELOADED = ["crash.preloaded"]
@@ -108,6 +109,7 @@ class Prepared:
     before: State
     after: State
     records: dict[str, tuple[Any, ...]]
+    noted: list[str]
     points: list[Point]
     seconds: float
 
@@ -151,11 +153,16 @@ def prepare(name: str, folder: Path) -> Prepared:
     ended = run(name, once, vendor)
     if ended.fault:
         raise RuntimeError(f"{name}, not killed: {ended.fault}")
-    after, records = told(once), judge.records(once)
+    after, landed = told(once), records(scenario, once)
     if faults := [*judge.wrong(once), *judge.drafts(once)]:
         raise RuntimeError(f"{name}, not killed, leaves {faults}")
     shutil.rmtree(once)
-    return Prepared(scenario, base, before, after, records, ended.points, ended.seconds)
+    return Prepared(scenario, base, before, after, landed, judge.attempts(lake), ended.points, ended.seconds)
+
+
+def records(scenario: Scenario, root: Path) -> dict[str, tuple[Any, ...]]:
+    """The landing records, as far as they do not depend on how often the work was run."""
+    return {key: one[scenario.empties :] for key, one in judge.records(root).items()}
 
 
 def told(root: Path) -> State:
@@ -189,14 +196,19 @@ def strike(prepared: Prepared, kill: Kill, folder: Path) -> tuple[list[str], boo
         if judge.by_delta(lake) != seen:
             faults.append("a plain reader of Delta sees other rows than the workbench")
         faults += [f"after the kill: {fault}" for fault in judge.wrong(lake)]
+        noted = judge.attempts(lake)
+        if noted[: len(prepared.noted)] != prepared.noted:
+            faults.append("the journal lost what it held before the kill")
         try:
-            scenario.work(lake, vendor)
+            (scenario.then or scenario.work)(lake, vendor)
         except Exception:
             return [*faults, f"the run after the kill failed: {traceback.format_exc()}"], ended.killed
         if judge.by_sql(open_before) != prepared.after or judge.by_delta(lake) != prepared.after:
             faults.append("the run after the kill did not end with the right rows")
         faults += unlike(by_relations(relations), prepared, "a relation made before the kill, at the end", old=True)
-    if judge.records(lake) != prepared.records:
+        if judge.attempts(lake)[: len(noted)] != noted:
+            faults.append("the journal lost what it held after the kill")
+    if records(scenario, lake) != prepared.records:
         faults.append("the run after the kill did not end with the right landing records")
     faults += [f"at the end: {fault}" for fault in judge.wrong(lake)]
     faults += [f"left over: {path}" for path in judge.left_over(lake)]
@@ -216,10 +228,30 @@ def unlike(state: State, prepared: Prepared, who: str, *, old: bool = False) -> 
     """What a reader sees that is neither the lake before nor the lake after; `old` readers see the one before."""
     if state == prepared.before or (state == prepared.after and not old):
         return []
-    if old or prepared.scenario.whole:
+    if old or (prepared.scenario.whole and landed(state) not in (landed(prepared.before), landed(prepared.after))):
         return [f"{who} sees neither the lake before nor the lake after"]
+    was, will, seen = ((by_source(one) if prepared.scenario.legs else one) for one in (prepared.before, prepared.after, state))
     return [
         f"{who} sees {session} neither as before nor as after"
-        for session in sorted(prepared.before.keys() | prepared.after.keys() | state.keys())
-        if state.get(session) not in (prepared.before.get(session), prepared.after.get(session))
+        for session in sorted(was.keys() | will.keys() | seen.keys())
+        if seen.get(session) not in (was.get(session), will.get(session))
+        and not (prepared.scenario.empties and session not in seen)
+        and not (
+            session[0].startswith(DISAGREEMENTS.name) and set(was.get(session, ())) <= set(seen.get(session, ())) <= set(will[session])
+        )
     ]
+
+
+def by_source(state: State) -> State:
+    """A state with each source's rows of a session by themselves."""
+    found: State = {}
+    for (name, day), rows in state.items():
+        at = judge.columns(TABLES[name]).index("source")
+        for row in rows:
+            found.setdefault((f"{name} {row[at]}", day), []).append(row)
+    return found
+
+
+def landed(state: State) -> State:
+    """A state without the differences that were found, which are written before the rows."""
+    return {session: rows for session, rows in state.items() if session[0] != DISAGREEMENTS.name}

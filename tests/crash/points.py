@@ -100,6 +100,8 @@ class Points:
         from deltalake import DeltaTable
         from deltalake.table import TableAlterer
 
+        from workbench.lake import journal
+
         self.around(DeltaTable, "create_write_transaction", "commit")
         self.around(DeltaTable, "create", "making the table")
         self.around(TableAlterer, "set_table_properties", "deciding ranges")
@@ -108,4 +110,7 @@ class Points:
         self.around(pq.ParquetWriter, "write_table", "parquet write")
         self.around(pq.ParquetWriter, "close", "parquet write")
         self.around(os, "fsync", "fsync")
+        # SQLite opens and writes its files out of Python's sight.
+        self.around(journal, "prepare", "making the journal")
+        self.around(journal, "insert", "journal write")
         sys.addaudithook(self.audit)

@@ -108,7 +108,9 @@ def cold(root: Path, vendor: Path) -> None:
 class Scenario:
     """A piece of work to kill: `before` makes the lake, `publish` adds to the source, `work` is done by the child.
 
-    `whole` says that its work is one commit, so that readers see all of it or nothing; else each session is old or new by itself.
+    `whole` says that its work is one commit, so that readers see all of it or nothing; else each session is old or new by itself, and with
+    `legs` each source's part of it. Where sources differ is written before it. Work that `empties` tables lets sessions be missing meanwhile, and counts new versions however often it is
+    run; `then` is what a user does after the kill, if it is not the same again.
     """
 
     name: str
@@ -116,6 +118,9 @@ class Scenario:
     publish: Callable[[Path], None]
     work: Callable[[Path, Path], None]
     whole: bool = False
+    legs: bool = False
+    empties: bool = False
+    then: Callable[[Path, Path], None] | None = None
 
 
 def days_and_minutes(vendor: Path) -> None:

@@ -13,4 +13,5 @@ def test_eight_that_write_and_four_that_read_neither_lose_nor_double_a_row(tmp_p
 
     assert faults == []
     assert done["landed"] and done["replaced"] and done["compacted"], done
+    assert done["answer landed"] + done["answer replaced"], done
     assert done["looks"] > 4, done

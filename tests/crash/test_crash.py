@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crash.harness import prepare, strike
-from crash.scenarios import SCENARIOS
+from crash.sources import SCENARIOS
 
 KILLS = 60
 

@@ -334,3 +334,21 @@ def test_a_column_of_a_later_version_is_left_alone_and_an_absent_one_is_added(tm
     con.close()
     journal.record([replace(FAILED, duration_ms=5)])
     assert [one.duration_ms for one in journal.attempts()] == [0, 0, 5]
+
+
+def test_refreshes_that_did_not_come_to_their_end_are_known_until_one_does(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+
+    def told(run: str, status: str, tables: str) -> None:
+        journal.record([Attempt(run, "refresh", tables, "folder", status), replace(FAILED, run_id=run)])
+
+    assert journal.broken_off() == []
+    told("killed", "started", "stock_day, splits")
+    assert journal.broken_off() == ["stock_day", "splits"]
+    told("stopped", "started", "dividends")
+    told("stopped", "failed", "dividends")
+    assert sorted(journal.broken_off()) == ["dividends", "splits", "stock_day"]
+    told("whole", "started", "stock_minute")
+    told("meanwhile", "started", "tickers")
+    told("whole", "success", "stock_minute")
+    assert journal.broken_off() == ["tickers"], "the one that came to its end saw to all before it"

@@ -231,6 +231,53 @@ def test_what_lands_meanwhile_is_not_overlooked(bench: Workbench, land: Hands) -
     assert sound(bench)
 
 
+def test_what_lands_in_a_cold_chunk_meanwhile_is_overtaken_and_no_fault(bench: Workbench, land: Hands) -> None:
+    from workbench.lake import supersede
+
+    for day in (THU, FRI):
+        land("polygon_api", STOCK_DAY, day, [bar("AAA", day, close=1), bar("ZZZ", day)], ("AAA", "ZZZ"))
+    home = bench.lake["stock_day"]
+    [unit] = tiering.due(home, everything=True)
+    tiering.compact(home, unit)
+    _, made = land.landed("polygon_s3", STOCK_DAY, THU, [bar("AAA")])
+    settled = supersede.settle(bench.lake, home, [made])
+    land("polygon_s3", STOCK_DAY, THU, [bar("AAA", close=10.4), bar("BBB")])
+
+    assert tiering.commit_cold(home, unit.chunk, settled) == ["overtaken"]
+    assert land("polygon_s3", STOCK_DAY, THU, [bar("AAA")]) == "replaced"
+    assert rows(bench) == [
+        ("AAA", 1.0, "polygon_api"),
+        ("AAA", 10.5, "polygon_s3"),
+        ("ZZZ", 10.5, "polygon_api"),
+        ("ZZZ", 10.5, "polygon_api"),
+    ]
+    assert sound(bench)
+
+
+def test_a_weaker_row_that_was_folded_into_a_wider_chunk_meanwhile_is_overtaken_and_no_fault(bench: Workbench, land: Hands) -> None:
+    from workbench.lake import supersede
+
+    home, early, folded = bench.lake["stock_minute"], date(2024, 6, 20), date(2024, 11, 20)
+    for day in (THU, FRI):
+        land("polygon_api", STOCK_MINUTE, day, minutes("AAA", day, 3), ("AAA",))
+    [unit] = tiering.due(home, early)
+    tiering.compact(home, unit)
+    _, made = land.landed("polygon_s3", STOCK_MINUTE, THU, minutes("AAA", THU, 2))
+    settled = supersede.settle(bench.lake, home, [made])
+    for wide in tiering.due(home, folded):
+        tiering.compact(home, wide)
+
+    assert {file.chunk for file in home.snapshot().files} != {unit.chunk}
+    assert tiering.commit_cold(home, unit.chunk, settled) == ["overtaken"]
+    assert land("polygon_s3", STOCK_MINUTE, THU, minutes("AAA", THU, 2)) == "landed"
+    assert bench.sql("SELECT date, source, count(*) FROM stock_minute GROUP BY ALL ORDER BY ALL").fetchall() == [
+        (THU, "polygon_api", 1),
+        (THU, "polygon_s3", 2),
+        (FRI, "polygon_api", 3),
+    ]
+    assert sound(bench)
+
+
 def test_disagreements_are_written_once_however_often_a_crash_repeats_them(bench: Workbench, land: Hands) -> None:
     from workbench.lake import supersede
 
@@ -241,6 +288,35 @@ def test_disagreements_are_written_once_however_often_a_crash_repeats_them(bench
         supersede.settle(bench.lake, home, [made])
     assert len(disagreements(bench)) == 1
     assert rows(bench) == [("AAA", 1.0, "polygon_api")], "nothing was committed"
+
+
+def test_a_difference_is_written_once_in_whatever_company_it_is_found(bench: Workbench, land: Hands) -> None:
+    """A run that was killed had settled two sessions together; the next one settles them one by one, or a longer answer comes."""
+    from workbench.lake import supersede
+
+    home, made = bench.lake["stock_day"], []
+    for day in (THU, FRI):
+        land("polygon_api", STOCK_DAY, day, [bar("AAA", day, close=1)], ("AAA",))
+        made.append(land.landed("polygon_s3", STOCK_DAY, day, [bar("AAA", day)])[1])
+    supersede.settle(bench.lake, home, made)
+    for day in (THU, FRI):
+        assert land("polygon_s3", STOCK_DAY, day, [bar("AAA", day), bar("BBB", day)]) == "landed"
+    for n in range(2):
+        land("polygon_api", STOCK_DAY, THU, [bar("AAA", close=1), bar("BBB"), *(bar(f"C{m}") for m in range(n))], ("AAA", "BBB", "C0"))
+
+    assert disagreements(bench) == [("AAA", "close", 10.5, "polygon_s3", 1.0, "polygon_api")] * 2
+    assert bench.sql("SELECT date FROM disagreements ORDER BY 1").fetchall() == [(THU,), (FRI,)]
+    assert sound(bench)
+
+
+def test_differences_that_were_reset_are_found_again(bench: Workbench, land: Hands) -> None:
+    land("polygon_api", STOCK_DAY, THU, [bar("AAA", close=1)], ("AAA",))
+    land("polygon_s3", STOCK_DAY, THU, [bar("AAA")])
+    bench.reset("disagreements")
+    land("polygon_api", STOCK_DAY, THU, [bar("AAA", close=1), bar("BBB")], ("AAA", "BBB"))
+
+    assert disagreements(bench) == [("AAA", "close", 10.5, "polygon_s3", 1.0, "polygon_api")]
+    assert sound(bench)
 
 
 def test_many_sessions_at_once(bench: Workbench, land: Hands) -> None:

@@ -39,6 +39,9 @@ SCHEMA = 1
 # Connections that a parent process opened, which must not be closed here: that would drop locks which are the parent's.
 INHERITED: list[sqlite3.Connection] = []
 
+# How the reason of a run ends that came to its end without bringing some of what it was for.
+NOTHING = "brought nothing"
+
 T = TypeVar("T")
 # Whose connection it is, and to which file.
 Opened = tuple[int, int, int, int]
@@ -127,6 +130,27 @@ class Journal:
             tests, values = [*tests, "coalesce(nullif(finished_at, ''), started_at) >= ?"], [*values, instant(since)]
         query = f"SELECT seq, {', '.join(NAMES)} FROM attempts WHERE {' AND '.join(tests)} ORDER BY seq"
         return self._asked(lambda con: con.execute(query, values).fetchall(), "no attempt was read") or []
+
+    def broken_off(self) -> list[str]:
+        """The tables of refreshes that did not come to their end, and of which no later one, which did, has made up for."""
+        # One that brought nothing has failed, and has come to its end.
+        status = f"CASE WHEN reason LIKE '% {NOTHING}' THEN 'success' ELSE status END"
+        query = f"SELECT run_id, {status}, dataset FROM attempts WHERE sync_type = 'refresh' AND session IS NULL ORDER BY seq DESC"
+
+        def asked(con: sqlite3.Connection) -> dict[str, None]:
+            ended: list[str] = []
+            found: dict[str, None] = {}
+            for run, status, tables in con.execute(query):
+                if status == "success":
+                    ended.append(run)
+                elif status == "started" and ended and run == ended[0]:
+                    # It has seen to whatever was left before it began.
+                    break
+                elif status == "started" and run not in ended:
+                    found |= dict.fromkeys(tables.split(", "))
+            return found
+
+        return list(self._asked(asked, "the journal was not read") or ())
 
     def stamp(self) -> "Stamp":
         """Something that is equal to what it was before if nothing was recorded since, by any process."""

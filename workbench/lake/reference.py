@@ -10,7 +10,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,7 @@ class Updated:
 def update(lake: Lake, gathered: Gathered, source: str, *, now: datetime | None = None, run: str = "", began: str = "") -> Updated:
     """Take in what a source told of a dataset; gives what became of every row.
 
-    Rows that break a promise of their table go to quarantine with the reason. After splits, duplicates are resolved anew. Raises `UsageError` for a
+    Rows that break a promise of their table go to quarantine with the reason. Splits are looked at before they are committed. Raises `UsageError` for a
     table that is not reference data, `LakeError` if the disk is full or a file is gone, and `Busy` if others won every attempt; the lake
     is unchanged then.
     """
@@ -91,9 +91,17 @@ def update(lake: Lake, gathered: Gathered, source: str, *, now: datetime | None 
     told, today = frame(table, checked.rows), now.astimezone(ZoneInfo(NEW_YORK)).date()
 
     def change(held: "pl.DataFrame", chunk: str) -> Merged:
-        return merge(table, held, of_chunk(table, told, chunk), source, now, today, whole=gathered.whole and chunk == WHOLE)
+        merged = merge(table, held, of_chunk(table, told, chunk), source, now, today, whole=gathered.whole and chunk == WHOLE)
+        if table.name == "splits" and merged.moved:
+            from workbench.lake.reference_splits import judged
+
+            # In the same commit: nobody reads, and no crash leaves, splits that would be multiplied twice.
+            return replace(merged, rows=judged(lake, merged.rows))
+        return merged
 
     record = {"source": source, "run": run, "began": began, "quarantined": done.quarantined, "reasons": done.reasons, "notes": done.notes}
+    # Before the commit, which counts them.
+    keep_refused(lake.root, table, gathered, source, refused, now)
     if len(told) or gathered.whole:
         merged = rewrite(lake[table.name], chunks(table, told), change, now, record, done)
         done.rows_new, done.rows_changed, done.rows_same = (
@@ -103,11 +111,6 @@ def update(lake: Lake, gathered: Gathered, source: str, *, now: datetime | None 
             sum(getattr(one, what) for one in merged) for what in ("weaker", "replaced", "disappeared")
         )
     done.rows_total = lake[table.name].snapshot().rows
-    keep_refused(lake.root, table, gathered, source, refused, now)
-    if table.name == "splits" and done.committed:
-        from workbench.lake.reference_splits import resolve_splits
-
-        resolve_splits(lake, now=now)
     return done
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from math import log
 from typing import TYPE_CHECKING
 
-from workbench.lake.reference import WHOLE, Updated, rewrite, rows_of
+from workbench.lake.reference import WHOLE, Updated, rewrite
 from workbench.lake.reference_merge import Merged
 from workbench.lake.store import Lake
 
@@ -74,23 +74,12 @@ def resolve_splits(lake: Lake, *, now: datetime | None = None) -> Updated:
     done = Updated("splits", "stock_day", "calendar")
     if not lake["splits"].exists:
         return done
-    around = closes(lake, rows_of(lake, "splits"))
 
     def change(held: "pl.DataFrame", _: str) -> Merged:
-        found = resolved(list(splits(held, around)))
-        said = pl.DataFrame(
-            {
-                "ticker": [one.ticker for one in found],
-                "execution_date": [one.day for one in found],
-                "__of": pl.Series([of for of, _ in found.values()], dtype=pl.Date()),
-                "__verdict": pl.Series([verdict for _, verdict in found.values()], dtype=pl.String()),
-            },
-            schema_overrides={"ticker": pl.String(), "execution_date": pl.Date()},
-        )
-        rows = held.join(said, on=["ticker", "execution_date"], how="left", maintain_order="left")
-        differs = rows["duplicate_of"].ne_missing(rows["__of"]) | rows["verdict"].ne_missing(rows["__verdict"])
-        rows = rows.with_columns(duplicate_of="__of", verdict="__verdict").select(held.columns)
-        return Merged(rows, 0, int(differs.sum()), len(rows) - int(differs.sum()))
+        rows = judged(lake, held)
+        differs = pl.any_horizontal([rows[name].ne_missing(held[name]) for name in ("duplicate_of", "verdict")])
+        changed = int(rows.select(differs.sum()).item())
+        return Merged(rows, 0, changed, len(rows) - changed)
 
     held = lake["splits"].landings().get("reference:splits")
     record = {"source": held.source if held else "calendar", "run": "", "began": "", "quarantined": 0, "reasons": {}, "notes": ()}
@@ -98,6 +87,24 @@ def resolve_splits(lake: Lake, *, now: datetime | None = None) -> Updated:
     done.rows_changed, done.rows_same = (sum(getattr(one, what) for one in merged) for what in ("changed", "same"))
     done.rows_total = lake["splits"].snapshot().rows
     return done
+
+
+def judged(lake: Lake, held: "pl.DataFrame") -> "pl.DataFrame":
+    """Splits with what the closes that stock_day holds now say of them."""
+    import polars as pl
+
+    found = resolved(list(splits(held, closes(lake, held))))
+    said = pl.DataFrame(
+        {
+            "ticker": [one.ticker for one in found],
+            "execution_date": [one.day for one in found],
+            "__of": pl.Series([of for of, _ in found.values()], dtype=pl.Date()),
+            "__verdict": pl.Series([verdict for _, verdict in found.values()], dtype=pl.String()),
+        },
+        schema_overrides={"ticker": pl.String(), "execution_date": pl.Date()},
+    )
+    rows = held.join(said, on=["ticker", "execution_date"], how="left", maintain_order="left")
+    return rows.with_columns(duplicate_of="__of", verdict="__verdict").select(held.columns)
 
 
 def splits(held: "pl.DataFrame", around: "pl.DataFrame") -> Iterator[Split]:

@@ -202,7 +202,7 @@ def differences(rows: "pl.LazyFrame", others: "pl.DataFrame", table: Table) -> "
 
 
 def record(lake: Lake, table: Table, found: "Iterable[pl.DataFrame]") -> None:
-    """Add differences to `disagreements`; the same ones once."""
+    """Add differences to `disagreements`; the same ones once, in whatever company they are found again after a crash, or by another answer."""
     import polars as pl
 
     found = [one for one in found if len(one)]
@@ -210,17 +210,35 @@ def record(lake: Lake, table: Table, found: "Iterable[pl.DataFrame]") -> None:
         return
     home = lake[DISAGREEMENTS.name]
     home.create()
-    rows = pl.concat(found).sort("date", "ticker", "time_ns", "column")
+    rows = pl.concat(found).unique().sort("date", "ticker", "time_ns", "column")
+    rows = rows.join(told_of(home, rows), on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")
+    known = home.landings()
     landed = []
     with disk(lake.root, f"{table.name} was not landed"):
         for _, part in rows.group_by(pl.col("date").dt.strftime("%Y-%m"), maintain_order=True):
             landing = noted(table, part)
-            if landing.key not in home.landings():
+            held = known.get(landing.key)
+            # Once there and no longer: the table was reset since.
+            if held is None or not held.held:
                 at = pl.lit(landing.landed_at).str.to_datetime("%+", time_unit="us", time_zone="UTC").alias("found_at")
                 files = written(home, part.with_columns(at).select([c.name for c in DISAGREEMENTS.columns]), landing, None)
-                landed.append(Landed(replace(landing, files=tuple(file.path for file in files)), files, 0))
+                seen = held.version if held else 0
+                landed.append(Landed(replace(landing, version=seen + 1, files=tuple(file.path for file in files)), files, seen))
     if landed:
         home.commit(landed)
+
+
+def told_of(home: LakeTable, rows: "pl.DataFrame") -> "pl.DataFrame":
+    """The differences of the rows' sessions that are recorded already."""
+    import polars as pl
+
+    days = rows["date"].unique()
+    chunks = {DISAGREEMENTS.chunk_of(day) for day in days}
+    files = [home.folder / file.path for file in home.snapshot().files if file.chunk in chunks]
+    if not files:
+        return rows.clear()
+    held = pl.scan_parquet(files, glob=False, hive_partitioning=False).select(rows.columns)
+    return held.filter(pl.col("date").is_in(days.implode())).collect()
 
 
 def noted(table: Table, rows: "pl.DataFrame") -> Landing:

@@ -24,7 +24,7 @@ from workbench import sessions
 from workbench.errors import BrokenPromise, Busy, LakeError
 from workbench.lake import cold
 from workbench.lake.disk import disk, full_disk, place, scratch
-from workbench.lake.landings import Landed, Landing, NewFile, Rewrite, venue_of
+from workbench.lake.landings import Landed, Landing, NewFile, Rewrite, beside, venue_of
 from workbench.lake.quarantine import refusals
 from workbench.lake.snapshots import LiveFile, Snapshot, as_live
 from workbench.lake.store import LakeTable, Outcome
@@ -202,15 +202,15 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: 
     if not moving:
         return table.commit(landed)
     names = {one.landing.key for one in moving}
-    # Folded into a wider chunk since the plan was made: the next refresh finds them there.
-    if any((held := known.get(one.landing.key)) and not spans(chunk, cold_chunk(table, held) or chunk) for one in moving):
-        for one in landed:
-            table.discard(one.files)
-        return ["overtaken"] * len(landed)
-    files = [file for file in shot.files if spans(chunk, file.chunk)]
+    # Folded into a wider chunk since the plan was made, or settled beside other rows than are there now: the next refresh finds them there.
     leaving = [held for one in moving if (held := known.get(one.landing.key))] + [
         known[one.key] for each in moving for one in each.displaced
     ]
+    folded = any(not spans(chunk, cold_chunk(table, held) or chunk) for held in leaving)
+    if folded or any(one.beside != {(o.key, o.version) for o in beside(one.landing, known.values())} for one in moving):
+        table.discard([file for one in landed for each in (one, *one.kept) for file in each.files])
+        return ["overtaken"] * len(landed)
+    files = [file for file in shot.files if spans(chunk, file.chunk)]
     gone = {(*part_of(held), held.source) for held in leaving}
     kept = [file for file in files if file.path not in lost]
     if len(kept) < len(files):

@@ -22,6 +22,7 @@ from workbench.sources.reference import Gathered
 SYMBOL = re.compile(r"[A-Za-z0-9.:]{1,16}: ")
 # Asked for symbol by symbol: of the universe, where no symbols are named.
 CALENDAR = "calendar_events"
+DERIVING = ("splits", "dividends", CALENDAR)
 BY_SYMBOL = ("fundamentals", "ticker_changes")
 
 
@@ -39,10 +40,13 @@ def gather(
         yield Done(own, "landed" if made.committed else "up to date", rows, seconds=time.monotonic() - began, reason="; ".join(made.notes))
 
 
-def in_step(lake: Lake, done: Iterable[Done]) -> Iterator[Done]:
-    """What follows from what has landed: which of two splits is real, by closes that are new; and events, by splits and dividends."""
-    landed = {one.step.table for one in done if one.outcome in ("landed", "replaced") and one.rows}
-    if not any(lake[name].snapshot().files for name in ("splits", "dividends", CALENDAR)):
+def in_step(lake: Lake, done: Iterable[Done], left: Iterable[str] = ()) -> Iterator[Done]:
+    """What follows from what has landed: which of two splits is real, by closes that are new; and events, by splits and dividends.
+
+    `left` are tables in which something may have landed that this was not done for.
+    """
+    landed = {one.step.table for one in done if one.outcome in ("landed", "replaced") and one.rows} | set(left)
+    if not any(lake[name].snapshot().files for name in DERIVING):
         return
     try:
         made = calendar_events.follow(lake, landed)

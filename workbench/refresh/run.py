@@ -19,15 +19,15 @@ from workbench.lake.disk import sweep
 from workbench.lake.journal import Journal
 from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed
-from workbench.lake.locks import refreshing
+from workbench.lake.locks import holder, refreshing
 from workbench.lake.quarantine import Refusal
 from workbench.lake.routing import ranges
-from workbench.lake.store import Lake, utc_now
+from workbench.lake.store import Lake, LakeTable, utc_now
 from workbench.refresh import legs
 from workbench.refresh.asking import Asking, reason
 from workbench.refresh.batch import BATCH_SECONDS, Batch, Done, Made
 from workbench.refresh.chain import Chain
-from workbench.refresh.gathering import gather, in_step
+from workbench.refresh.gathering import DERIVING, gather, in_step
 from workbench.refresh.log import LEFT, Log, outcome
 from workbench.refresh.plan import Plan, Step
 from workbench.refresh.summary import Summary
@@ -71,6 +71,8 @@ class Refresh:
         self.empties: tuple[str, ...] = ()
         self._emptied: dict[str, int] = {}
         self._reset = ""
+        # Tables of ticks whose ticker ranges this run has decided.
+        self._cut: set[str] = set()
         self._refused_keys = ""
         self._log = Log(self.journal, self.id, chain.name)
         self._lacking: list[Step] = []
@@ -122,7 +124,8 @@ class Refresh:
     def _steps(self) -> Generator[Done, None, None]:
         plan, began = self.plan, time.monotonic()
         work = [*plan.to_fetch, *plan.to_ask, *plan.to_gather]
-        if not work:
+        left = self._left()
+        if not work and not left:
             with suppress(LakeError):
                 # A lake that is not there yet is not made to say that there is nothing for it.
                 if self.lake.exists:
@@ -134,13 +137,14 @@ class Refresh:
             return
         guard(self.lake, self.chain.name)
         self.lake.make()
-        with refreshing(self.lake.root, {step.table for step in work}, "a refresh"):
+        busy = list(dict.fromkeys(step.table for step in work)) or left
+        with refreshing(self.lake.root, busy, "a refresh"):
             sweep(self.lake.root)
             if self.empties:
                 rows = {name: self.lake[name].snapshot().rows for name in self.empties}
                 self._reset = reset.reset(self.lake, self.empties).id
                 self._emptied = {name: count for name, count in rows.items() if count}
-            tables = ", ".join(dict.fromkeys(step.table for step in work))
+            tables = ", ".join(busy)
             self._log = log = Log(self.journal, self.id, self.chain.name)
             log.began(tables)
             log.not_listed(plan)
@@ -152,7 +156,7 @@ class Refresh:
                     landed.append(done)
                     yield done
                 if not self.stopped:
-                    yield from in_step(self.lake, landed)
+                    yield from in_step(self.lake, landed, left)
             except Exception as fault:
                 why = reason(fault)
                 raise
@@ -163,6 +167,14 @@ class Refresh:
             finally:
                 log.ended(tables, time.monotonic() - began, why=why or LEFT * self.stopped)
                 self.journal.close()
+
+    def _left(self) -> list[str]:
+        """The tables that others derive from and that a run may have changed which was killed, or stopped, before it saw to those."""
+        if not any(self.lake[name].snapshot().files for name in DERIVING):
+            return []
+        with suppress(LakeError):
+            return [name for name in self.journal.broken_off() if name in {"stock_day", *DERIVING} and not holder(self.lake.root, name)]
+        return []
 
     def _all(self) -> Iterator[Done]:
         yield from map(outcome, self.plan.settled)
@@ -292,11 +304,11 @@ class Refresh:
     def _land(self, step: Step, job: Job) -> Landed | Refusal:
         """Land a fetched file. The first file of ticks that lands decides the table's ticker ranges, the same for all its chunks."""
         table = self.lake[step.table]
-        if not table.table.routed or job.bounds is not None:
+        if not table.table.routed or (job.bounds is not None and not (self._by_few(table) and ":" not in step.key)):
             return self._work(job)
         with self._bounds_lock:
-            decided = table.snapshot().bounds
-            if decided is None:
+            held = decided = table.snapshot().bounds
+            if held is None or self._by_few(table):
                 try:
                     found = ranges(job.path, table.table, step.key)
                 except LandingError:
@@ -305,12 +317,17 @@ class Refresh:
                 made = self._work(replace(job, bounds=found))
                 if isinstance(made, Refusal):
                     return made
-                decided = table.set_bounds(found)
+                decided = table.set_bounds(found, anew=held is not None)
+                self._cut.add(step.table)
                 if decided == found:
                     return made
                 # Another process decided otherwise meanwhile.
                 table.discard(made.files)
         return self._work(replace(job, bounds=decided))
+
+    def _by_few(self, table: LakeTable) -> bool:
+        """Whether a table's ticker ranges are those of the few tickers that a source of rows was asked for: no market is cut well by them."""
+        return table.table.name not in self._cut and by_few(table)
 
     def _work(self, job: Job) -> Landed | Refusal:
         return self.executor.submit(land_or_refuse, job).result() if self.executor else land_or_refuse(job)
@@ -318,8 +335,15 @@ class Refresh:
 
 def deciding(lake: Lake, todo: Sequence[Step]) -> list[Step]:
     """The largest file of each table of ticks that has no ticker ranges yet: it lands first and decides them for all."""
-    undecided = {step.table for step in todo if TABLES[step.table].routed and lake[step.table].snapshot().bounds is None}
+    routed = {step.table for step in todo if TABLES[step.table].routed}
+    undecided = [name for name in routed if lake[name].snapshot().bounds is None or by_few(lake[name])]
     return [max((step for step in todo if step.table == table), key=lambda step: step.size) for table in sorted(undecided)]
+
+
+def by_few(table: LakeTable) -> bool:
+    """Whether only sources of rows have ever filled a table."""
+    landings = table.landings()
+    return bool(landings) and all(":" in key for key in landings)
 
 
 def guard(lake: Lake, source: str) -> None:
