@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from farend import FarEnd, Fault
 from farend.faults import html
-from flatfiles import BAR, FRI, MON, STOCK_DAY, THU, bar, text
+from flatfiles import BAR, FRI, MON, STOCK_DAY, STOCK_MINUTE, THU, bar, minutes, text
 from s3server import Fault as S3Fault
 from s3server import StandIn
 
@@ -152,6 +152,28 @@ def test_a_session_that_is_here_is_not_missing_for_one_ticker_without_rows(setti
         assert ["NOSUCH" in one for one in summary.problems] == [True]
 
 
+def test_what_one_ticker_lacks_is_told_of_every_leg(settings: dict[str, str], made_up: FarEnd) -> None:
+    made_up.forever.append(html(502, "/v2/aggs/ticker/ON"))
+    made_up.yahoo_missing.add("ON")
+    with opened(settings, WORKBENCH_YAHOO="true") as bench:
+        summary = bench.refresh(source="polygon_api", datasets=["stock_minute"], symbols=["ACME", "ON"], start=FRI, end=FRI).run()
+        [told] = [one for one in summary.problems if "failed" in one]
+        assert "polygon_api: ON: Unreachable" in told
+        assert "yahoo: ON: " in told
+
+
+def test_a_ticker_that_the_file_lacks_is_not_to_be_had_from_it(settings: dict[str, str], stand_in: StandIn) -> None:
+    stand_in.put(STOCK_MINUTE.key_of(STOCK_MINUTE.feeds[0], FRI), gzip.compress(text(minutes("AAA", FRI, 5), BAR), mtime=0))
+    publish(stand_in, FRI, bar("ACME", FRI), bar("AAA", FRI))
+    with opened(settings) as bench:
+        bench.refresh(datasets=["stock_day", "stock_minute"], start=FRI, end=FRI).run()
+        report = bench.gaps("stock_minute", FRI, FRI, tickers=["ACME"])
+        assert [row["state"] for row in report] == ["missing"]
+        assert bench.repair(report).run().exit_status == 0
+        # It has been mended, and stays so.
+        assert bench.gaps("stock_minute", FRI, FRI, tickers=["ACME"]).facts["problems"] == 0
+
+
 # ---------------------------------------------------------------------- whose the rows are
 
 
@@ -188,6 +210,8 @@ def test_a_run_that_brought_nothing_has_not_succeeded(settings: dict[str, str]) 
     with opened(settings, POLYGON_API_KEY="not-the-key") as bench:
         bench.refresh(source="polygon_api", datasets=["stock_day"], start=THU, end=THU).run()
         assert ends(bench) == [("failed", "1 step brought nothing")]
+        # It came to its end all the same: nothing is left for the next one to make up for.
+        assert Journal(bench.lake.root).broken_off() == []
 
 
 def test_a_run_that_broke_or_was_left_has_not_succeeded(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,9 @@ SCHEMA = 1
 # Connections that a parent process opened, which must not be closed here: that would drop locks which are the parent's.
 INHERITED: list[sqlite3.Connection] = []
 
+# How the reason of a run ends that came to its end without bringing some of what it was for.
+NOTHING = "brought nothing"
+
 T = TypeVar("T")
 # Whose connection it is, and to which file.
 Opened = tuple[int, int, int, int]
@@ -130,7 +133,9 @@ class Journal:
 
     def broken_off(self) -> list[str]:
         """The tables of refreshes that did not come to their end, and of which no later one, which did, has made up for."""
-        query = "SELECT run_id, status, dataset FROM attempts WHERE sync_type = 'refresh' AND session IS NULL ORDER BY seq DESC"
+        # One that brought nothing has failed, and has come to its end.
+        status = f"CASE WHEN reason LIKE '% {NOTHING}' THEN 'success' ELSE status END"
+        query = f"SELECT run_id, {status}, dataset FROM attempts WHERE sync_type = 'refresh' AND session IS NULL ORDER BY seq DESC"
 
         def asked(con: sqlite3.Connection) -> dict[str, None]:
             ended: list[str] = []

@@ -155,7 +155,7 @@ class Settling:
             files=(),
             library=__version__,
             landed_at=utc_now(),
-            notes=(f"{source}'s rows that {one.source} lacks",),
+            notes=(f"{source}'s rows that {'another answer of it' if source == one.source else one.source} lacks",),
             run=one.run,
             asked=asked,
         )

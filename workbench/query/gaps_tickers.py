@@ -161,7 +161,12 @@ def of_ticker(table: Table, ticker: str, whole: Gap, facts: Facts, found: Eviden
     came = found.rows.get((ticker, day), set())
     if came:
         source = ", ".join(sorted(came))
-        if max(RANK.get(one, 0) for one in came) < RANK.get(best, 3):
+        wanted = RANK.get(best, 3)
+        # The session's file is here and has no row of it: the rows that were had elsewhere are all there is.
+        lacked = any(not one.retired and not one.asked and RANK.get(one.source, 0) >= wanted for one in facts.landings)
+        if max(RANK.get(one, 0) for one in came) < wanted and lacked:
+            return Gap(day, "landed", f"{best} has no row of it", source), 0.0
+        if max(RANK.get(one, 0) for one in came) < wanted:
             return Gap(day, "fallback only", whole.reason, source, mends=f"refresh from {best}"), 0.0
         return Gap(day, "landed", source=source), 0.0
     if whole.state not in HELD:

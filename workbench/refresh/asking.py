@@ -117,8 +117,8 @@ class Asking:
                 elif place not in here and not lack.refused:
                     refused = lack.whole not in ("", NO_ROWS) or any(told != NO_ROWS for told in lack.tickers.values())
                     yield Done(lack.step, "failed" if refused else "missing", reason="; ".join(why[place]))
-                elif bad := {ticker: told for ticker, told in lack.tickers.items() if told != NO_ROWS}:
-                    yield Done(lack.step, "failed", reason=Lack(lack.step, bad).reason)
+                elif any(told != NO_ROWS for told in lack.tickers.values()) and not lack.refused:
+                    yield Done(lack.step, "failed", reason="; ".join(why[place]))
 
     def _behind(self, n: int, lack: Lack) -> "Step | None":
         """The question to the next leg that serves what a leg lacked."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from workbench.errors import LakeError
-from workbench.lake.journal import Attempt, Journal
+from workbench.lake.journal import NOTHING, Attempt, Journal
 from workbench.lake.store import utc_now
 from workbench.refresh.batch import Done
 from workbench.refresh.plan import Plan, Step
@@ -75,7 +75,7 @@ class Log:
         """Note how the run ended, and `why` it did not come to its end."""
         status = "failed" if why or (self.bad and not self.good) else "success"
         if self.bad and not why:
-            why = f"{self.bad} step{'s' * (self.bad != 1)} brought nothing"
+            why = f"{self.bad} step{'s' * (self.bad != 1)} {NOTHING}"
         last = Attempt(
             self.run,
             "refresh",
