@@ -380,7 +380,8 @@ def test_a_row_in_the_wrong_range(bench: Workbench) -> None:
     assert faults(bench, deep=False) == []
     [misplaced] = [one for one in verify(bench.lake, deep=False).findings if one.kind == "range"]
     ticker = stray["ticker"][0]
-    assert bench.sql("SELECT count(*) FROM stock_trades WHERE ticker = $t", t=ticker).fetchall() == [(len(rows_of(b, ticker)) + 1,)]
+    found = Workbench(bench.settings).sql("SELECT count(*) FROM stock_trades WHERE ticker = $t", t=ticker).fetchall()
+    assert found == [(len(rows_of(b, ticker)) + 1,)]
     assert misplaced.severity == "note"
     assert misplaced.remedy.startswith("`workbench compact stock_trades`")
     for one in due(bench.lake["stock_trades"]):
