@@ -95,7 +95,9 @@ class Plain(Progress):
     def step(self, done: "Done") -> None:
         from workbench.query.report import sized
 
-        told = f"{done.rows:>12,} rows {sized(done.step.size):>9} {done.seconds:6.2f} s" if done.rows else done.reason
+        # What is asked for has no size before it lands; of reference data, several sources answer.
+        size = sized(done.step.size) if done.step.size else ""
+        told = f"{done.rows:>12,} rows {size or done.step.source:>11} {done.seconds:6.2f} s" if done.rows else done.reason
         click.echo(f"{done.step.table:<15} {done.step.session} {done.outcome:<12} {told}")
 
 
@@ -233,10 +235,14 @@ def conclude(summary: "Summary") -> None:
 
 def show(report: "Report", *, json_: bool = False) -> None:
     """Show a report, to a person or to a program."""
+    from workbench.query.report import SHOWN
+
     if json_:
         click.echo(report.to_json())
     else:
         console().print(report)
+        if len(report) > SHOWN:
+            click.echo("--json gives all rows", err=True)
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:

@@ -6,6 +6,7 @@ finds a fault; 130 stopped by Ctrl-C. What a command reports goes to standard ou
 
 import sys
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,7 +177,7 @@ def tables(ctx: click.Context, json_: bool) -> None:
         {
             "table": name,
             "rows": held[name].rows if name in held else None,
-            "since": table.starts,
+            "since": table.starts if table.starts > date.min else None,
             "chunks": " → ".join(table.chunks),
             "key": ", ".join(table.key),
             "doc": table.doc,
@@ -233,7 +234,8 @@ def sources(settings: "Settings") -> list[str]:
     """The sources that the settings name or have keys for."""
     s3 = settings.polygon_s3_access_key and settings.polygon_s3_secret_key
     api = "polygon_api" if settings.polygon_api_key else ""
-    return list(dict.fromkeys(filter(None, [settings.source, "polygon_s3" if s3 else "", api, "yahoo" if settings.yahoo else ""])))
+    others = ["polygon_s3" if s3 else "", api, "yahoo" if settings.yahoo else "", "fred" if settings.fred_api_key else ""]
+    return list(dict.fromkeys(filter(None, [settings.source, *others])))
 
 
 def verdict(settings: "Settings", source: str, *, used: bool) -> dict[str, Any]:
@@ -242,8 +244,14 @@ def verdict(settings: "Settings", source: str, *, used: bool) -> dict[str, Any]:
 
     told = {"source": source, "in_use": used}
     try:
-        with opened(settings if source == settings.source else settings.with_source(source)) as origin:
-            found = origin.check()
+        if source == "fred":
+            from workbench.sources.fred import Fred
+
+            with closing(Fred(settings.fred_api_key, settings.fred_url)) as series:
+                found = series.check()
+        else:
+            with opened(settings if source == settings.source else settings.with_source(source)) as origin:
+                found = origin.check()
     except WorkbenchError as fault:
         return told | {"state": "cannot be used", "detail": str(fault)}
     return told | {"state": found.state, "detail": found.detail}

@@ -38,7 +38,8 @@ def gaps(
 ) -> None:
     """Show what of TABLE is not in the lake as it should be, and why. Exit status 3 if there is any.
 
-    A session is closed, not due yet, late, missing, not covered by the plan, in quarantine, published again, or from a fallback only.
+    A session is closed, not due yet, late, missing, not fetched (no source was asked yet), not covered by the plan, in quarantine, published
+    again, here in part (some tickers only), from a fallback only, lost from the disk, or taken out by a reset.
     """
     if (yes or source) and not repair:
         raise click.UsageError("--yes and --source go with --repair")

@@ -92,7 +92,9 @@ class Report(Sequence[dict[str, Any]]):
         table = RichTable(box=None, pad_edge=False)
         for name in columns:
             numeric = all(isinstance(row[name], int | float) or row[name] is None for row in self.rows)
-            table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+            # The first column names the row, and is read whole; the others give way.
+            justify = "right" if numeric else "left"
+            table.add_column(name.replace("_", " "), justify=justify, overflow="fold", no_wrap=name == columns[0])
         for row in self.rows[:SHOWN]:
             table.add_row(*(Text(shown(row[name])) for name in columns))
         return table
@@ -125,7 +127,7 @@ def shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.6g}"
+        return f"{value:,.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:,.6g}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return value.isoformat() if isinstance(value, date) else str(value)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # Sessions over which turnover is summed for top:N.
 TURNOVER_SESSIONS = 20
+# The endings of lists; a symbol's own parts are other ones (BRK.B, ACR.PRC).
+LISTS = (".csv", ".list", ".lst", ".tsv", ".txt")
 # What the vendor's symbols are made of; "O:", "X:" and the like begin those of other assets than stocks.
 SYMBOL = re.compile(r"(?:[OXCI]:)?[A-Za-z0-9][A-Za-z0-9./_-]*")
 
@@ -50,7 +52,7 @@ def resolve(bench: "Workbench", text: str) -> tuple[str, ...]:
         if not found:
             raise UsageError(f"{path} holds no symbols; nothing was asked. Write one a line.")
         return found
-    if "/" in text and " " not in text:
+    if ("/" in text or path.suffix.lower() in LISTS) and " " not in text:
         raise UsageError(f"the universe {text!r} is not a file that is there, and not a list of symbols; nothing was asked.")
     return checked(re.split(r"[\s,;]+", text))
 

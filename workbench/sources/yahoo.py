@@ -110,7 +110,7 @@ class Yahoo:
         if day > now.date() or (day == now.date() and now.hour < OVER_HOUR):
             return f"NotPublished: the session of {day} is not over, so Yahoo's bars of it still move; nothing was asked; refresh after 20:00 New York"
         if question.table == "stock_minute" and day <= now.date() - timedelta(days=MINUTE_DAYS):
-            return f"NotEntitled: Yahoo is asked for minutes of the last {MINUTE_DAYS} days only, and {day} is older; nothing was asked"
+            return f"NotEntitled: Yahoo is asked for minutes of the last {MINUTE_DAYS} days only; nothing was asked"
         return ""
 
     def _lost(self, told: Round[History], asked: Sequence[str]) -> str:
