@@ -23,6 +23,10 @@ from workbench import sessions
 from workbench.bench import Workbench
 from workbench.cli import main
 from workbench.config import Maintain, Settings
+from workbench.progress import conclude
+from workbench.refresh.batch import Done
+from workbench.refresh.plan import Plan, Step
+from workbench.refresh.summary import Summary
 
 Run = Callable[..., Result]
 
@@ -150,12 +154,30 @@ def test_a_refused_file_is_named_with_its_reason_and_stays_refused(run: Run, fil
     assert "in quarantine since" in second.stdout
 
 
-def test_of_many_problems_the_first_are_shown_and_the_rest_counted(run: Run, files: Path) -> None:
+def test_what_is_wrong_with_many_sessions_is_said_once(run: Run, files: Path) -> None:
     result = run("refresh", "stock_day", "--source", f"folder:{files}", "--start", "2024-03-07", "--end", "2024-05-31")
 
     told = result.stdout.split("refused rows")[1].splitlines()
-    assert sum(" missing: " in line for line in told) == 20
-    assert told[-1] == "and 37 more: workbench coverage stock_day"
+    assert told[-1] == "stock_day 2024-03-12 … 2024-05-31, 57 sessions missing: due, but the source does not list it"
+    assert sum(" missing: " in line for line in told) == 1
+
+
+def test_of_many_problems_the_first_are_shown_and_the_rest_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = [Step("stock_day", date(2024, 3, 1 + n), "land", "", "") for n in range(30)]
+    summary = Summary(Plan(steps, "folder"), [Done(step, "failed", reason=f"fault {n}") for n, step in enumerate(steps)], 1.0)
+
+    conclude(summary)
+
+    told = capsys.readouterr().out.splitlines()
+    assert sum(" failed: " in line for line in told) == 20
+    assert told[-1] == "and 10 more: workbench coverage stock_day"
+
+
+def test_a_list_of_symbols_that_is_not_there_is_no_symbol(run: Run, files: Path) -> None:
+    result = run("refresh", "stock_day", "--source", f"folder:{files}", "--universe", "mine.txt")
+
+    assert result.exit_code == 2
+    assert "'mine.txt' is not a file that is there" in result.stderr
 
 
 def test_a_future_end_is_clipped_and_said_so(run: Run, files: Path) -> None:

@@ -225,9 +225,9 @@ def conclude(summary: "Summary") -> None:
     if found := summary.facts.get("tickers"):
         console().print(found)
         note(found.facts["notes"])
-    for line in summary.problems[:SHOWN_PROBLEMS]:
+    for line in summary.told[:SHOWN_PROBLEMS]:
         click.echo(line)
-    more = len(summary.problems) - SHOWN_PROBLEMS
+    more = len(summary.told) - SHOWN_PROBLEMS
     if more > 0:
         tables = sorted({one.step.table for one in summary.done if one.outcome in ("quarantined", "failed", "missing") or one.refused})
         click.echo(f"and {more} more: workbench coverage {' or '.join(tables)}")

@@ -286,7 +286,7 @@ def test_only_the_newest_is_undone_and_only_once(bench: Workbench, vendor: Path)
     bench.reset("stock_day")
     bench.undo_reset()
     assert counts(bench) == FULL | {"stock_minute": 0}
-    with pytest.raises(UsageError, match="was undone before; nothing was done"):
+    with pytest.raises(UsageError, match=r"was undone before; nothing was done\. `workbench reset --undo \w+` undoes that of"):
         bench.undo_reset()
     bench.undo_reset(["stock_minute"])
     assert counts(bench) == FULL

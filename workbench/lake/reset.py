@@ -185,7 +185,13 @@ def restorable(lake: Lake, tables: Sequence[str] | None = None, id: str | None =
         raise UsageError(f"{what.replace('the newest', 'a')} is not to be found in {lake.root}; nothing was done.")
     left = [past for past in chosen if not past.undone]
     if not left:
-        raise UsageError(f"{what} ({chosen[-1].reset.id}, at {chosen[-1].at:%Y-%m-%d %H:%M:%S} UTC) was undone before; nothing was done.")
+        standing = [
+            past for found in every.values() for past in found if not past.undone and id is None and (not tables or past.table in tables)
+        ]
+        older = max(standing, key=lambda past: past.at, default=None)
+        hint = f" `workbench reset --undo {older.reset.id}` undoes that of {older.at:%Y-%m-%d %H:%M:%S} UTC." if older else ""
+        when = f"{chosen[-1].at:%Y-%m-%d %H:%M:%S}"
+        raise UsageError(f"{what} ({chosen[-1].reset.id}, at {when} UTC) was undone before; nothing was done.{hint}")
     # The archive comes first: its rows are there before landing records say so.
     return sorted(left, key=lambda past: past.table != ARCHIVE.name)
 

@@ -93,8 +93,8 @@ class Report(Sequence[dict[str, Any]]):
         for name in columns:
             numeric = all(isinstance(row[name], int | float) or row[name] is None for row in self.rows)
             # The first column names the row, and is read whole; the others give way.
-            justify = "right" if numeric else "left"
-            table.add_column(name.replace("_", " "), justify=justify, overflow="fold", no_wrap=name == columns[0])
+            whole = name == columns[0]
+            table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
         for row in self.rows[:SHOWN]:
             table.add_row(*(Text(shown(row[name])) for name in columns))
         return table

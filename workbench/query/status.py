@@ -123,9 +123,14 @@ def coverage(
             }
         )
     landed_days = sum(row["state"] in ("landed", "landed in part") for row in rows)
+    partly = sum(row["state"] == "landed in part" for row in rows)
     fallback = sum(str(row["state"]).startswith(FROM) for row in rows)
     retired = sum(row["state"] in ("archived", "dropped") for row in rows)
-    also = [f"{fallback} from a fallback only"] * bool(fallback) + [f"{retired} retired since"] * bool(retired)
+    also = (
+        [f"{partly} of them in part"] * bool(partly)
+        + [f"{fallback} from a fallback only"] * bool(fallback)
+        + [f"{retired} retired since"] * bool(retired)
+    )
     title = f"{name}: {', '.join([f'{landed_days} of {len(rows)} sessions from {first} to {last} landed', *also])}"
     return Report(title, rows, ("landed_at", "source"), root=str(lake.root), table=name)
 

@@ -8,7 +8,14 @@ from workbench.refresh.batch import Done
 from workbench.refresh.plan import Plan
 
 COUNTED = ("landed", "replaced", "quarantined", "failed", "missing")
+# So many names are told, and the others counted.
+NAMED = 10
 NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names, of which there may be many."""
+    return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
 
 
 class Summary(Report):
@@ -44,9 +51,25 @@ class Summary(Report):
         )
 
     @property
+    def told(self) -> list[str]:
+        """The problems as a person reads them: what is true of many sessions is said once, with the first and the last of them."""
+        alike: dict[tuple[str, str, str], list[str]] = {}
+        for one in self._bad:
+            alike.setdefault((one.step.table, one.outcome, one.reason), []).append(str(one.step.session))
+        found = [
+            f"{table} {days[0] if len(days) == 1 else f'{min(days)} … {max(days)}, {len(days):,} sessions'} {outcome}: {reason}"
+            for (table, outcome, reason), days in alike.items()
+        ]
+        return [*self.gone, *found, *self.problems[len(self.gone) + len(self._bad) :]]
+
+    @property
+    def _bad(self) -> list[Done]:
+        return [one for one in self.done if one.outcome in ("quarantined", "failed", "missing", "stands in")]
+
+    @property
     def problems(self) -> list[str]:
         """A sentence for every session that is not in the lake as it should be, and every row that was refused."""
-        bad = [one for one in self.done if one.outcome in ("quarantined", "failed", "missing", "stands in")]
+        bad = self._bad
         instead = {(one.step.table, one.step.session): one for one in self.done if one.fell_back and one.outcome != "stands in"}
         partly = [one for one in self.done if one.outcome in ("landed", "replaced") and one.refused]
         return [
@@ -54,7 +77,7 @@ class Summary(Report):
             *(f"{one.step.table} {one.step.session} {one.outcome}: {one.reason}" for one in bad),
             *(f"{table} {day} came from {one.step.source} only: {one.step.reason}" for (table, day), one in instead.items()),
             *(
-                f"{table}: no source has a row of {', '.join(some)} in any session that was asked for; are they spelt as the vendor does?"
+                f"{table}: no source has a row of {listed(some)} in any session that was asked for; are they spelt as the vendor does?"
                 for table, some in self.unheard.items()
             ),
             *(f"{one.step.table} {one.step.session}: {one.refused} rows in quarantine: {one.reason}" for one in partly),
