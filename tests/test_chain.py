@@ -65,6 +65,18 @@ def sound(bench: Workbench) -> bool:
     return True
 
 
+def test_a_session_of_the_best_source_there_is_a_key_for_is_no_fallback(settings: dict[str, str]) -> None:
+    with opened(settings, POLYGON_S3_ACCESS_KEY="", POLYGON_S3_SECRET_KEY="") as bench:
+        assert bench.refresh(datasets=["stock_day", "stock_minute"], start=FRI, end=FRI).run().exit_status == 0
+
+        assert [row["fallback_only"] for row in bench.status() if row["table"] in ("stock_day", "stock_minute")] == [0, 0]
+        assert [row["state"] for row in bench.coverage("stock_day", FRI, FRI)] == ["landed"]
+        assert [row["state"] for row in bench.coverage("stock_minute", FRI, FRI)] == ["landed in part"]
+        assert "1 of 1 sessions" in bench.coverage("stock_minute", FRI, FRI).title
+    with opened(settings) as bench:
+        assert [row["state"] for row in bench.coverage("stock_day", FRI, FRI)] == ["from polygon_api only"]
+
+
 def test_what_the_bucket_lacks_comes_from_the_api(settings: dict[str, str], stand_in: StandIn) -> None:
     publish(stand_in, THU, bar("ACME", THU))
     with opened(settings) as bench:
