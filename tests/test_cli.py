@@ -162,6 +162,18 @@ def test_what_is_wrong_with_many_sessions_is_said_once(run: Run, files: Path) ->
     assert sum(" missing: " in line for line in told) == 1
 
 
+def test_gaps_show_a_run_of_alike_sessions_as_one_line(run: Run, files: Path) -> None:
+    run("refresh", "stock_day", "--source", f"folder:{files}", "--start", "2024-03-07", "--end", "2024-03-11")
+
+    shown = run("gaps", "stock_day", "--start", "2024-03-07", "--end", "2024-05-31")
+    told = json.loads(run("gaps", "stock_day", "--start", "2024-03-07", "--end", "2024-05-31", "--json").stdout)
+
+    assert shown.exit_code == 3
+    [line] = shown.stdout.splitlines()[2:]
+    assert line.startswith("2024-03-12  2024-05-31        57  not fetched")
+    assert len(told["rows"]) == 57
+
+
 def test_of_many_problems_the_first_are_shown_and_the_rest_counted(capsys: pytest.CaptureFixture[str]) -> None:
     steps = [Step("stock_day", date(2024, 3, 1 + n), "land", "", "") for n in range(30)]
     summary = Summary(Plan(steps, "folder"), [Done(step, "failed", reason=f"fault {n}") for n, step in enumerate(steps)], 1.0)

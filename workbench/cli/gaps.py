@@ -1,11 +1,34 @@
 """`workbench gaps`: what is not in the lake as it should be, and why; and the refresh that mends it."""
 
 from contextlib import closing
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from workbench.cli.shared import FOUND, as_json, closing_bench, common, names
 from workbench.progress import STOPPED, conclude, console, kept, note, progress, show, stoppable
+
+if TYPE_CHECKING:
+    from workbench.query.report import Report
+
+# What sessions in a row must have in common to be shown as one line.
+ALIKE = ("state", "reason", "source", "mends")
+
+
+def folded(report: "Report") -> "Report":
+    """A report of sessions with a line for each run of alike ones; any other report as it is."""
+    from workbench.query.report import Report
+
+    if "session" not in report.columns or "attempts" not in report.columns:
+        return report
+    rows: list[dict[str, Any]] = []
+    for _, alike in groupby(report, key=lambda row: [row[name] for name in ALIKE]):
+        run = list(alike)
+        ends = {"first": run[0]["session"], "last": run[-1]["session"], "sessions": len(run)}
+        rest = {name: value for name, value in run[-1].items() if name != "session"}
+        rows.append(ends | rest | {"attempts": max(row["attempts"] for row in run)})
+    return Report(report.title, rows, report.spare)
 
 
 @click.command()
@@ -52,7 +75,7 @@ def gaps(
         if not repair:
             if not json_:
                 note(found.facts.get("notes", ()))
-            show(found, json_=json_)
+            show(found if json_ else folded(found), json_=json_)
             ctx.exit(FOUND if found.facts.get("problems") else 0)
         run = bench.repair(found, source)
         with closing(run.chain):
