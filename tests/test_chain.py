@@ -431,3 +431,13 @@ def test_ticks_of_a_few_tickers_do_not_decide_how_a_market_is_cut(settings: dict
         ]
         assert len(bench.trades("T07", FRI)) == 5
         assert sound(bench)
+
+
+def test_a_reset_that_fetches_less_than_it_empties_says_so(settings: dict[str, str], stand_in: StandIn) -> None:
+    for day in (THU, FRI):
+        publish(stand_in, day, bar("ACME", day))
+    with opened(settings) as bench:
+        bench.refresh(datasets=["stock_day"], start=THU, end=FRI).run()
+        run = bench.refresh(datasets=["stock_day"], start=FRI, end=FRI, reset=True)
+        assert "stock_day is emptied whole: 1 of its 2 sessions are not fetched again by this." in run.plan.notes
+        run.chain.close()

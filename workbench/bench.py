@@ -300,6 +300,13 @@ class Workbench(Keeping):
         run = Refresh(self.lake, chain, steps, executor, self.settings.scratch / "fetch", some, every)
         if reset:
             run.empties = tuple(dict.fromkeys(step.table for step in steps))
+            for name in run.empties:
+                held = {one.session for one in self.lake[name].landings().values() if one.held}
+                left = held - {step.session for step in steps if step.table == name and step.action not in ("missing", "refused")}
+                if left and find(name).feeds:
+                    steps.notes.append(
+                        f"{name} is emptied whole: {len(left):,} of its {len(held):,} sessions are not fetched again by this."
+                    )
         if self.settings.maintain.after_refresh if maintain is None else maintain:
             run.upkeep = partial(after_refresh, self.lake, self.settings)
         return run

@@ -26,8 +26,8 @@ from workbench.tables.answers import KEPT, RANK
 if TYPE_CHECKING:
     import polars as pl
 
-# Values that differ by less are the same number, written by two programs.
-ROUNDING = 1e-9
+# Values that differ by less are the same number, written by two programs: Yahoo's prices have 24 bits.
+ROUNDING = 1e-6
 COMPARED = (
     "open",
     "high",
