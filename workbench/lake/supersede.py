@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Values that differ by less are the same number, written by two programs: Yahoo's prices have 24 bits.
 ROUNDING = 1e-6
+# What stands in no table.
+MOVED = frozenset({("", -1)})
 COMPARED = (
     "open",
     "high",
@@ -58,9 +60,22 @@ def settle(lake: Lake, table: LakeTable, landed: Sequence[Landed]) -> list[Lande
         return list(landed)
     found: list[pl.DataFrame] = []
     with disk(lake.root, f"{table.table.name} was not landed"):
-        settled = [Settling(table, shot, known, one, its).settle(found) if its else one for one, its in zip(landed, others, strict=True)]
+        settled = [
+            settled_one(Settling(table, shot, known, one, its), found) if its else one for one, its in zip(landed, others, strict=True)
+        ]
     record(lake, table.table, found)
     return settled
+
+
+def settled_one(settling: "Settling", found: "list[pl.DataFrame]") -> Landed:
+    """A landed file, ready to be committed; one that the commit finds overtaken if what it was compared with is gone meanwhile."""
+    try:
+        return settling.settle(found)
+    except Exception:
+        if settling.table.snapshot().version == settling.shot.version:
+            raise
+        # Replaced, and vacuumed, while it was read.
+        return replace(settling.one, beside=MOVED)
 
 
 class Settling:

@@ -179,8 +179,15 @@ def compact(table: LakeTable, one: Unit) -> Compaction:
         # A plan may be older than what another process has compacted since.
         if not all(file.path in live for file in one.files):
             return Compaction(table.table.name, one.chunk, "overtaken", 0, len(one.files), 0, one.size, 0, 0.0, one.reason)
-        with rewritten(table, one.chunk, one.files) as made:
-            done = table.rewrite(made)
+        try:
+            with rewritten(table, one.chunk, one.files) as made:
+                done = table.rewrite(made)
+        except Exception:
+            live = table.snapshot().by_path
+            if all(file.path in live for file in one.files):
+                raise
+            # Replaced, and vacuumed, while they were read.
+            return Compaction(table.table.name, one.chunk, "overtaken", 0, len(one.files), 0, one.size, 0, 0.0, one.reason)
     size = sum(file.size for file in made.added)
     taken = time.monotonic() - began
     outcome = "compacted" if done else "overtaken"
