@@ -397,7 +397,7 @@ def test_a_stall_is_a_timeout(far_end: FarEnd) -> None:
         ask(far_end, read_timeout=0.2).get_market_status()
     begun = time.monotonic()
     far_end.close()
-    assert time.monotonic() - begun < 1, "nobody waits for the silent one"
+    assert time.monotonic() - begun < 4, "nobody waits for the silent one"
 
 
 @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ def test_one_connection_carries_many_answers_without_waits(far_end: FarEnd) -> N
     client, begun = ask(far_end), time.monotonic()
     for _ in range(40):
         client.get_market_status()
-    assert far_end.connections == 1 and time.monotonic() - begun < 1.2, "40 ms each: header and body went out apart"
+    assert far_end.connections == 1 and time.monotonic() - begun < 1.5, "40 ms each: header and body went out apart"
     assert far_end.requests[0].headers["Authorization"] == f"Bearer {far_end.key}" and far_end.requests[0].service == "api"
 
 

@@ -506,7 +506,7 @@ def test_a_mirror_may_stand_under_a_path(far_end: FarEnd, tmp_path: Path) -> Non
 
 def test_stopping_ends_an_answer_under_way(ask: Ask, yahoo: Yahoo, far_end: FarEnd) -> None:
     yahoo.threads, yahoo.web.timeout_s = 1, 1.0
-    far_end.forever.append(stall(3, "chart/DIVI"))
+    far_end.forever.append(stall(30, "chart/DIVI"))
     stopper = threading.Timer(0.3, yahoo.stop)
     stopper.start()
     began = time.monotonic()
@@ -514,7 +514,7 @@ def test_stopping_ends_an_answer_under_way(ask: Ask, yahoo: Yahoo, far_end: FarE
     [answer] = ask("ACME DIVI ON SPLT TRUE")
     stopper.join()
 
-    assert answer.rows == 1 and set(answer.failed) == {"DIVI", "ON", "SPLT", "TRUE"} and time.monotonic() - began < 2.5
+    assert answer.rows == 1 and set(answer.failed) == {"DIVI", "ON", "SPLT", "TRUE"} and time.monotonic() - began < 6
     assert "the refresh was stopped" in answer.failed["ON"]
     far_end.forever.clear()
     yahoo.close()
