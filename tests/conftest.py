@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from farend import FarEnd
@@ -61,3 +62,24 @@ def far_end() -> Iterator[FarEnd]:
     with FarEnd() as server:
         yield server
     assert not server.broken, "the far end itself failed:\n" + "\n".join(server.broken)
+
+
+@pytest.fixture
+def made_up() -> Iterator[FarEnd]:
+    """A far end with the made-up market only."""
+    with FarEnd(real=False) as far_end:
+        yield far_end
+
+
+@pytest.fixture
+def settings(tmp_path: Path, stand_in: StandIn, made_up: FarEnd) -> dict[str, str]:
+    return {
+        "WORKBENCH_DATA": str(tmp_path / "lake"),
+        "POLYGON_S3_ACCESS_KEY": "a",
+        "POLYGON_S3_SECRET_KEY": "s",
+        "POLYGON_S3_ENDPOINT": stand_in.endpoint,
+        "POLYGON_API_KEY": made_up.key,
+        "POLYGON_API_URL": made_up.api_url,
+        "WORKBENCH_YAHOO_URL": made_up.yahoo_url,
+        "WORKBENCH_UNIVERSE": "ACME ON",
+    }

@@ -2,11 +2,10 @@
 
 import gzip
 import re
-from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import pytest
+from chained import opened, publish
 from farend import FarEnd, Fault
 from flatfiles import BAR, FRI, MON, STOCK_DAY, STOCK_TRADES, THU, TRADE, bar, put, text, trade
 from s3server import S3, StandIn
@@ -14,41 +13,11 @@ from s3server import Fault as S3Fault
 
 from workbench import sessions
 from workbench.bench import Workbench
-from workbench.config import Settings
 from workbench.errors import BadKeys, Busy, NoSource, UsageError
 from workbench.lake.journal import Journal
 from workbench.lake.verify import verify
 
 LAST = MON
-
-
-@pytest.fixture
-def made_up() -> Iterator[FarEnd]:
-    """A far end with the made-up market only."""
-    with FarEnd(real=False) as far_end:
-        yield far_end
-
-
-@pytest.fixture
-def settings(tmp_path: Path, stand_in: StandIn, made_up: FarEnd) -> dict[str, str]:
-    return {
-        "WORKBENCH_DATA": str(tmp_path / "lake"),
-        "POLYGON_S3_ACCESS_KEY": "a",
-        "POLYGON_S3_SECRET_KEY": "s",
-        "POLYGON_S3_ENDPOINT": stand_in.endpoint,
-        "POLYGON_API_KEY": made_up.key,
-        "POLYGON_API_URL": made_up.api_url,
-        "WORKBENCH_YAHOO_URL": made_up.yahoo_url,
-        "WORKBENCH_UNIVERSE": "ACME ON",
-    }
-
-
-def opened(settings: dict[str, str], **more: str) -> Workbench:
-    return Workbench(Settings.load(env=settings | more, start=Path("/")))
-
-
-def publish(stand_in: StandIn, day: date, *lines: str) -> None:
-    stand_in.put(STOCK_DAY.key_of(STOCK_DAY.feeds[0], day), gzip.compress(text(lines, BAR), mtime=0))
 
 
 def sources(bench: Workbench, table: str = "stock_day") -> list[tuple[object, ...]]:

@@ -1,14 +1,13 @@
 """A refresh under bad input: what it must not hide, lose, double or call by another name."""
 
 import gzip
-from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import pytest
+from chained import opened, publish
 from farend import FarEnd, Fault
 from farend.faults import html
-from flatfiles import BAR, FRI, MON, STOCK_DAY, STOCK_MINUTE, THU, bar, minutes, text
+from flatfiles import BAR, FRI, MON, STOCK_MINUTE, THU, bar, minutes, text
 from s3server import Fault as S3Fault
 from s3server import StandIn
 
@@ -20,35 +19,6 @@ from workbench.lake.verify import verify
 
 GROUPED = "/v2/aggs/grouped"
 NO_ROWS = Fault(GROUPED, 200, b'{"status":"OK","queryCount":0,"resultsCount":0,"adjusted":false}')
-
-
-@pytest.fixture
-def made_up() -> Iterator[FarEnd]:
-    """A far end with the made-up market only."""
-    with FarEnd(real=False) as far_end:
-        yield far_end
-
-
-@pytest.fixture
-def settings(tmp_path: Path, stand_in: StandIn, made_up: FarEnd) -> dict[str, str]:
-    return {
-        "WORKBENCH_DATA": str(tmp_path / "lake"),
-        "POLYGON_S3_ACCESS_KEY": "a",
-        "POLYGON_S3_SECRET_KEY": "s",
-        "POLYGON_S3_ENDPOINT": stand_in.endpoint,
-        "POLYGON_API_KEY": made_up.key,
-        "POLYGON_API_URL": made_up.api_url,
-        "WORKBENCH_YAHOO_URL": made_up.yahoo_url,
-        "WORKBENCH_UNIVERSE": "ACME ON",
-    }
-
-
-def opened(settings: dict[str, str], **more: str) -> Workbench:
-    return Workbench(Settings.load(env=settings | more, start=Path("/")))
-
-
-def publish(stand_in: StandIn, day: date, *lines: str) -> None:
-    stand_in.put(STOCK_DAY.key_of(STOCK_DAY.feeds[0], day), gzip.compress(text(lines, BAR), mtime=0))
 
 
 def attempts(bench: Workbench) -> list[Attempt]:

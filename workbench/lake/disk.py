@@ -33,6 +33,7 @@ def scratch(root: Path) -> Iterator[Path]:
         calm = 0
         for _ in range(40):
             shutil.rmtree(folder, ignore_errors=True)
+            # A fifth of a second without a new piece is what is taken for the end of them.
             time.sleep(0.05)
             calm = 0 if folder.exists() else calm + 1
             if calm == 4:

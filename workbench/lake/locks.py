@@ -114,6 +114,7 @@ def busy(table: str, note: Path) -> Busy:
     """Why a table cannot be refreshed now."""
     held, until = Holder.read(note), time.monotonic() + NOTE_S
     while (held is None or held.gone) and time.monotonic() < until:
+        # The holder writes its note with no signal to whoever waits for it.
         time.sleep(0.01)
         held = Holder.read(note)
     if held is None:

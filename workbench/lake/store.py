@@ -371,6 +371,7 @@ def pause(attempt: int) -> None:
 
     Another writer has won the version; jitter keeps two that collided from colliding again. It is no secret that the numbers are guessable.
     """
+    # Nobody tells when the other writer is done: the log is files, and its lock is a name that is taken.
     time.sleep(random.uniform(0.001, 0.01 * 1.3 ** min(attempt, 15)))  # noqa: S311
 
 

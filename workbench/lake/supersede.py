@@ -72,6 +72,7 @@ def settled_one(settling: "Settling", found: "list[pl.DataFrame]") -> Landed:
     try:
         return settling.settle(found)
     except Exception:
+        # Of whatever kind: engines tell of a file that is gone each in their own way. What is a fault of ours is raised as it came.
         if settling.table.snapshot().version == settling.shot.version:
             raise
         # Replaced, and vacuumed, while it was read.

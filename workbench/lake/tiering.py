@@ -183,6 +183,7 @@ def compact(table: LakeTable, one: Unit) -> Compaction:
             with rewritten(table, one.chunk, one.files) as made:
                 done = table.rewrite(made)
         except Exception:
+            # Of whatever kind: engines tell of a file that is gone each in their own way. What is a fault of ours is raised as it came.
             live = table.snapshot().by_path
             if all(file.path in live for file in one.files):
                 raise

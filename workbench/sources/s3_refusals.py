@@ -86,6 +86,7 @@ class Patience:
             raise exc
         # Jitter, so that workers that were refused together do not come back together.
         backoff_s = min(LONGEST_PAUSE_S, self.backoff_s * 2 ** (self.failures - 1)) * random.uniform(0.5, 1)  # noqa: S311
+        # The far end is given the time that it asks for, or some to recover; nothing here can be waited for.
         time.sleep(max(backoff_s, min(retry_after_s(exc), LONGEST_RETRY_AFTER_S)))
 
 

@@ -136,6 +136,7 @@ class YahooFundamentals:
         try:
             info: dict[str, Any] = Quote(data, symbol).info
         except Exception:
+            # yfinance (1.7) stumbles over an unknown symbol in as many ways as its replies have; the reply itself tells.
             if self.web.last.status == 404 and not self.web.last.page:
                 return {}
             raise
@@ -148,6 +149,7 @@ class YahooFundamentals:
         try:
             frame = getattr(Fundamentals(data, symbol).financials, f"get_{name}_time_series")(freq=frequency)
         except Exception:
+            # As above: of what has no statements the reply holds no items, whatever yfinance makes of that.
             if self._without_items():
                 return {}
             raise
