@@ -190,6 +190,17 @@ def progress(run: "Refresh", *, quiet: bool) -> Progress:
     return Progress(run) if quiet else Plain(run)
 
 
+def driven(run: "Refresh", say: Progress) -> "Summary":
+    """Run a refresh to its end, or until Ctrl-C, and say so as it goes; `run.stopped` tells which."""
+    with say, stoppable(run.stop):
+        run.waits = say.waits
+        run.chain.hear(say.tell)
+        summary = run.run(say.step)
+    if run.stopped:
+        say.stopped(kept(run), len(run.plan.to_fetch) + len(run.plan.to_ask))
+    return summary
+
+
 def console(*, err: bool = False) -> "Console":
     """Where reports go: as wide as the terminal, or as wide as a report in a pipe."""
     from rich.console import Console

@@ -17,7 +17,7 @@ from workbench.cli import ask, keep, resetting, tiers
 from workbench.cli.gaps import gaps
 from workbench.cli.shared import FAILED, Command, Commands, as_json, closing_bench, common, configured, names
 from workbench.errors import NoSource, WorkbenchError
-from workbench.progress import STOPPED, Lines, conclude, console, kept, note, progress, show, stoppable
+from workbench.progress import STOPPED, Lines, conclude, console, driven, note, progress, show, stoppable
 
 if TYPE_CHECKING:
     from workbench.config import Settings
@@ -110,12 +110,8 @@ def refresh(
             say = Lines(run) if jsonl else progress(run, quiet=json_)
             if not jsonl:
                 note(run.plan.notes, quiet=json_)
-            with say, stoppable(run.stop):
-                run.waits = say.waits
-                run.chain.hear(say.tell)
-                summary = run.run(say.step)
+            summary = driven(run, say)
             if run.stopped:
-                say.stopped(kept(run), len(run.plan.to_fetch) + len(run.plan.to_ask))
                 note(run.gone, quiet=json_)
                 ctx.exit(STOPPED)
         if (wanted := names(symbols)) and bench.lake.exists:

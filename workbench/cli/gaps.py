@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench.cli.shared import FOUND, as_json, closing_bench, common, names
-from workbench.progress import STOPPED, conclude, console, kept, note, progress, show, stoppable
+from workbench.progress import STOPPED, conclude, console, driven, note, progress, show
 
 if TYPE_CHECKING:
     from workbench.query.report import Report
@@ -89,12 +89,8 @@ def gaps(
                 ctx.exit(FOUND if found.facts.get("problems") else 0)
             say = progress(run, quiet=json_)
             note(run.plan.notes, quiet=json_)
-            with say, stoppable(run.stop):
-                run.waits = say.waits
-                run.chain.hear(say.tell)
-                summary = run.run(say.step)
+            summary = driven(run, say)
             if run.stopped:
-                say.stopped(kept(run), len(run.plan.to_fetch) + len(run.plan.to_ask))
                 ctx.exit(STOPPED)
         if json_:
             click.echo(summary.to_json())
