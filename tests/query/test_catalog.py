@@ -1,6 +1,7 @@
 """Views over a lake: what a reader sees, when it changes, and what a session keeps."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,12 +23,15 @@ def vendor(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, vendor: Path) -> Workbench:
-    put(vendor, STOCK_DAY, THU, text([bar("AAA"), bar("BBB")]))
-    put(vendor, STOCK_MINUTE, THU, text(minutes("AAA", THU, 10)))
-    bench = Workbench(Settings.load(env={}, data=str(tmp_path / "lake")))
-    bench.refresh(source=f"folder:{vendor}").run()
-    return bench
+def bench(tmp_path: Path, made_once: Callable[..., None]) -> Workbench:
+    made_once(landing, tmp_path)
+    return Workbench(Settings.load(env={}, data=str(tmp_path / "lake")))
+
+
+def landing(home: Path) -> None:
+    put(home / "vendor", STOCK_DAY, THU, text([bar("AAA"), bar("BBB")]))
+    put(home / "vendor", STOCK_MINUTE, THU, text(minutes("AAA", THU, 10)))
+    Workbench(Settings.load(env={}, data=str(home / "lake"))).refresh(source=f"folder:{home / 'vendor'}").run()
 
 
 def more(bench: Workbench, vendor: Path) -> None:

@@ -1,11 +1,14 @@
 """Bars as a frame: the same rows as SQL gives, whatever files they stand in."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, THU, bar, minutes, put, text
@@ -18,8 +21,10 @@ from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import BadRange, LakeError, UnknownName, UsageError
 from workbench.lake import tiering
-from workbench.query import rows
+from workbench.lake.reference import update
+from workbench.query import adjust, kept, rows
 from workbench.query.prices import COLUMNS
+from workbench.sources.reference import Gathered
 from workbench.tables import find
 
 # In the vendor's order, which is not that of bytes; ticker ranges end between some of them, and ZVZZT is a test ticker.
@@ -127,7 +132,8 @@ def test_an_unknown_ticker_has_no_rows_but_columns(bench: Workbench) -> None:
 def test_the_prefix_tells_the_asset_class_and_a_table_may_be_named(bench: Workbench) -> None:
     assert len(bench.bars("X:BTC-USD")) == 1
     assert len(bench.bars("X:BTC-USD", freq="1m")) == 3
-    assert len(bench.bars("X:BTC-USD", table="crypto_minute")) == 3
+    assert len(bench.bars("X:BTC-USD", freq="1m", table="crypto_minute")) == 3
+    assert bench.bars("X:BTC-USD", table="crypto_minute")["volume"].to_list() == [4.5]
     assert len(bench.bars("A", table="crypto_minute")) == 0
     assert bench.bars("ESZ4", table="futures_session").columns == list(COLUMNS)
 
@@ -147,10 +153,13 @@ def test_as_of_leaves_out_what_came_after(bench: Workbench) -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "says"),
     [
-        ({"freq": "5m"}, UsageError, "'1d' and '1m'"),
-        ({"adjusted": "splits"}, UsageError, "adjusted='none'"),
-        ({"session": "regular"}, UsageError, "session='all'"),
-        ({"fill": "forward"}, UsageError, "fill=None"),
+        ({"freq": "7q"}, UsageError, "no bars of '7q'.*1m, 5m, 15m, 30m, 1h, 1d, 1w, 1mo"),
+        ({"adjusted": "dividends"}, UsageError, "'dividends'.*none, splits, all"),
+        ({"session": "lunch"}, UsageError, "no part 'lunch'.*all, pre, regular, post"),
+        ({"fill": "forward"}, UsageError, "wants a limit"),
+        ({"freq": "5m", "table": "stock_day"}, UsageError, "stock_day holds bars of whole sessions.*5m.*a table of minutes"),
+        ({"session": "pre", "table": "stock_day"}, UsageError, "stock_day holds bars of whole sessions.*the pre part"),
+        ({"session": "post", "table": "crypto_minute"}, UsageError, "crypto_minute has no post-market"),
         ({"start": FRI, "end": THU}, BadRange, "2024-03-08 is after 2024-03-07"),
         ({"start": "yesterday"}, BadRange, "is not a date"),
         ({"table": "stock_dya"}, UnknownName, "stock_day"),
@@ -162,14 +171,39 @@ def test_what_is_not_there_is_refused_with_what_is(bench: Workbench, asked: dict
         bench.bars("AMZN", **asked)  # type: ignore[arg-type]
 
 
+def test_what_begins_after_as_of_has_no_bars(bench: Workbench) -> None:
+    for freq in ("1m", "5m", "1d", "1w"):
+        got = bench.bars("AMZN", "2024-03-04", "2024-03-08", freq=freq, as_of="2024-03-01")
+        assert got.is_empty()
+        assert got.schema == bench.bars("AMZN", freq=freq).schema
+        followed = bench.bars("AMZN", "2024-03-04", freq=freq, as_of="2024-03-01", follow=True)
+        assert followed.schema == bench.bars("AMZN", freq=freq, follow=True).schema
+
+
+def test_an_index_has_no_volume(tmp_path: Path) -> None:
+    vendor, index = tmp_path / "vendor", find("index_minute")
+    start = index.session_ns(THU)[0] + 10 * 3_600_000_000_000
+    header = ",".join(index.headers[0])
+    lines = [f"I:SPX,{n},{n},{n},{n},{start + n * 60_000_000_000}" for n in range(1, 9)]
+    put(vendor, index, THU, text(lines, header))
+    bench = Workbench(Settings.load(env={}, data=str(tmp_path / "lake")))
+    bench.refresh(source=f"folder:{vendor}").run()
+
+    for freq, count in (("1m", 8), ("5m", 2), ("1d", 1)):
+        got = bench.bars("I:SPX", freq=freq, table="index_minute")
+        assert got.schema == bench.bars("AMZN").schema
+        assert (len(got), got["high"].max(), got["volume"].null_count()) == (count, 8, count)
+    assert bench.bars("I:SPX", freq="5m", fill="forward", limit=1)["volume"].null_count() == 3
+
+
 def test_bars_read_what_queries_read(tmp_path: Path) -> None:
     vendor = tmp_path / "vendor"
     bench = Workbench(Settings.load(env={}, data=str(tmp_path / "lake")))
     put(vendor, STOCK_DAY, THU, text([bar("AAA", THU)]))
     bench.refresh(source=f"folder:{vendor}").run()
-    lake = bench.lake["stock_day"]
-    instant = max(datetime.fromisoformat(landing.landed_at) for landing in lake.landings().values()) + timedelta(seconds=1)
-    time.sleep(1)
+    time.sleep(0.01)
+    instant = datetime.now(UTC)
+    time.sleep(0.01)
 
     with bench.pin():
         put(vendor, STOCK_DAY, FRI, text([bar("AAA", FRI)]))
@@ -203,3 +237,88 @@ def test_footers_are_kept_up_to_a_size(bench: Workbench) -> None:
         assert footers(path) is not None
     assert list(footers._held) == cold[-1:]
     assert footers._bytes == footers._held[cold[-1]][2]
+
+
+# ---------------------------------------------------------------------- whatever the user does
+
+
+def split_of(bench: Workbench, ticker: str, day: date, shares: float) -> None:
+    told = {"ticker": ticker, "execution_date": day.isoformat(), "split_from": 1, "split_to": shares}
+    update(bench.lake, Gathered("splits", f"{ticker} {day}", [told]), "polygon_api")
+
+
+def a_lake(home: Path, shares: float) -> Workbench:
+    """Two sessions of a ticker, and its split on the second."""
+    for day in (THU, FRI):
+        put(home / "vendor", STOCK_DAY, day, text([bar("A", day)]))
+    bench = Workbench(Settings.load(env={}, data=str(home / "lake")))
+    bench.refresh(source=f"folder:{home / 'vendor'}", datasets=["stock_day"], maintain=False).run()
+    split_of(bench, "A", FRI, shares)
+    return bench
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "BEGIN",
+        "BEGIN; SELECT count(*) FROM stock_day",
+        "CREATE TEMP TABLE stock_day(x INTEGER); CREATE TEMP TABLE splits(x INTEGER); CREATE TEMP TABLE dividends(x INTEGER)",
+        "ATTACH ':memory:' AS other; CREATE TABLE other.stock_day(x INTEGER); USE other",
+        "SET search_path = 'information_schema'",
+    ],
+)
+def test_what_the_user_does_in_sql_is_nothing_to_bars(tmp_path: Path, before: str) -> None:
+    with a_lake(tmp_path, 2) as bench:
+        bench.sql(before)
+
+        assert bench.bars("A", adjusted="splits")["close"].to_list() == [5.25, 10.5]
+        assert bench.bars("A", adjusted="all", follow=True)["close"].to_list() == [5.25, 10.5]
+        assert [row["told"] for row in bench.actions("A").rows] == ["2 for 1"]
+
+
+def test_a_transaction_of_the_users_own_has_the_macros(tmp_path: Path) -> None:
+    with a_lake(tmp_path, 2) as bench:
+        for begin in ("BEGIN", "start  transaction"):
+            bench.sql(begin)
+            bench.sql("SELECT count(*) FROM stock_day").fetchall()
+            assert bench.sql("SELECT close FROM adjusted_bars('A', adjust := 'all') ORDER BY date").fetchall() == [(5.25,), (10.5,)]
+            bench.sql("COMMIT")
+
+
+def test_a_lake_in_the_place_of_another_has_its_own_splits(tmp_path: Path) -> None:
+    for shares, close in ((2, 5.25), (3, 3.5)):
+        with a_lake(tmp_path, shares) as bench:
+            assert bench.bars("A", adjusted="splits")["close"][0] == close
+            assert bench.bars("A", adjusted="all")["close"][0] == close
+        shutil.rmtree(tmp_path / "lake")
+
+
+def test_the_day_of_an_instant_is_new_yorks(tmp_path: Path) -> None:
+    """On the evening before a split, which is the split's day already elsewhere."""
+    with a_lake(tmp_path, 2) as bench:
+        evening = datetime(FRI.year, FRI.month, FRI.day, 2, tzinfo=UTC)
+
+        assert bench.bars("A", adjusted="splits", as_of=evening)["close"].to_list() == [10.5]
+
+
+@pytest.mark.parametrize("tickers", [None, 5, [5], ["A", None], b"A", [["A"]]])
+def test_what_is_no_ticker_is_refused(bench: Workbench, tickers: Any) -> None:
+    for ask in (bench.bars, bench.actions):
+        with pytest.raises(UsageError, match="is not a ticker; nothing was done"):
+            ask(tickers)
+
+
+@pytest.mark.parametrize("day", [20240308, 5.0, np.datetime64("2024-03-08")])
+def test_what_is_no_date_is_refused(bench: Workbench, day: Any) -> None:
+    with pytest.raises(BadRange, match="is not a date; nothing was done"):
+        bench.bars("A", as_of=day)
+
+
+def test_files_of_yahoos_and_others_come_together_cold_and_hot(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Yahoo gave a session, the source of each row is read too, which is a text."""
+    expected = bench.bars(TICKERS, freq="1m"), bench.bars("A", follow=True)
+    monkeypatch.setattr(adjust, "KEPT", adjust.Answers())
+    monkeypatch.setattr(kept, "bases", lambda *_: {THU: THU})
+
+    assert bench.bars(TICKERS, freq="1m").equals(expected[0])
+    assert bench.bars("A", follow=True).equals(expected[1])

@@ -1,7 +1,7 @@
 """data_sync_log: every landing and every attempt, a row each, as the session sees the lake."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -27,16 +27,20 @@ LANDING = Landing(
 
 @pytest.fixture
 def vendor(tmp_path: Path) -> Path:
-    folder = tmp_path / "vendor"
+    return tmp_path / "vendor"
+
+
+def landing(home: Path) -> None:
+    folder = home / "vendor"
     put(folder, STOCK_DAY, THU, text([bar("AAA"), bar("BBB", volume="x"), *(bar(f"T{n:03}") for n in range(200))]))
     put(folder, STOCK_MINUTE, THU, text(minutes("AAA", THU, 10)))
-    return folder
+    fill(Workbench(Settings.load(env={}, data=str(home / "lake"))), folder)
 
 
 @pytest.fixture
-def bench(tmp_path: Path, vendor: Path) -> Iterator[Workbench]:
+def bench(tmp_path: Path, made_once: Callable[..., None]) -> Iterator[Workbench]:
+    made_once(landing, tmp_path)
     with Workbench(Settings.load(env={}, data=str(tmp_path / "lake"))) as bench:
-        fill(bench, vendor)
         yield bench
 
 

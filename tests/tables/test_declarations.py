@@ -62,7 +62,7 @@ def names(table: Table) -> list[str]:
 
 def test_every_flat_file_dataset_is_declared() -> None:
     assert {table.name for table in FED} == set(HEADERS)
-    assert set(TABLES) == {*HEADERS, "ohlcv_archive", "disagreements", *(table.name for table in REFERENCE)}
+    assert set(TABLES) == {*HEADERS, "lone_days", "stock_sessions", "ohlcv_archive", "disagreements", *(table.name for table in REFERENCE)}
 
 
 @every_column

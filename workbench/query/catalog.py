@@ -10,9 +10,10 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -21,26 +22,26 @@ from workbench.errors import QueryError
 from workbench.lake.readers import Reader
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
-from workbench.query import narrow, synclog, views
+from workbench.query import fed, fill, fills, monitoring, narrow, parts, quality_sessions, standing, streams, synclog
 from workbench.query.documented import Documented
-from workbench.query.views import few, literal, located, view
-from workbench.tables import TABLES, quote
+from workbench.query.getting import Getting
+from workbench.query.idioms.hints import hint
+from workbench.query.kept import Kept
+from workbench.query.narrowing import Narrowing
+from workbench.query.ohlcv import Bars
+from workbench.query.records import Records
+from workbench.query.rollups import Rollups
+from workbench.query.views import literal, view
+from workbench.tables import TABLES
+from workbench.tables.spec import NEW_YORK
+
+if TYPE_CHECKING:
+    from workbench.query.idioms.using import Run, Using
 
 # The driver says "busy" by this class since 2.0; older ones end the open stream instead.
 BUSY: type[Exception] = getattr(duckdb, "ResourceInUseException", type("NeverRaised", (Exception,), {}))
 
-# The same twice only in a transaction of the user's own.
-TRANSACTION = "SELECT txid_current()"
-MAKES_FUNCTIONS = re.compile(r"\b(MACRO|FUNCTION)\b", re.IGNORECASE)
-PLANS = 256
-
-
-@dataclass(frozen=True)
-class Logged:
-    """A snapshot whose statistics stand in a table of DuckDB: range and path, as a literal, of the files that the table numbers."""
-
-    version: int
-    files: list[tuple[str | None, str]]
+QUERY = re.compile(r"[\s(]*(SELECT|WITH|FROM|VALUES|PIVOT)\b", re.IGNORECASE)
 
 
 class Catalog:
@@ -56,16 +57,44 @@ class Catalog:
         self._pins = 0
         self._reader = Reader(lake.root)
         self._shots: dict[str, Snapshot] = {}
-        self._logged: dict[str, Logged] = {}
-        self._plans: dict[str, narrow.Plan | None] = {}
-        # Whether the user may have made functions that are called as DuckDB's own.
-        self._functions = False
+        # The platform whose SQL users write now.
+        self.using: Using | None = None
+        # The bench, whose verbs write what a platform's INSERT, UPDATE and DELETE say.
+        self.writer: Any = None
+        self._zone = settings.timezone
         self._declaring.execute(f"CREATE SCHEMA {narrow.SCHEMA}")
         self.documented = Documented(self._con.cursor())
+        self._narrowing = Narrowing(lake, self._shots, self._declaring, self._lock, self.documented)
         self.follow()
         self._synced = synclog.SyncLog(lake, self._shots, at)
         self._declaring.from_arrow(self._synced).create_view(synclog.NAME)
         self._declaring.execute(f"COMMENT ON VIEW {synclog.NAME} IS {literal(synclog.DOC)}")
+        Kept(lake, self._shots, at).supply(self.documented)
+        Bars(lake, self._shots).supply(self.documented)
+        Rollups(lake, self._shots).supply(self.documented)
+        self.documented.supply("main.market_sessions", parts.supply())
+        fed.Supplies(lake, self._shots, at).supply(self.documented)
+        fills.Fills(self._shots, at).supply(self.documented)
+        self.documented.supply("workbench.held_sessions", fill.Held(lake, self._shots))
+        self.records = Records(lake.root, self._reader, at)
+        self.records.supply(self.documented)
+        conditions = quality_sessions.Sessions(lake, self._shots, self._synced.journal, settings.best_source)
+        told, stream = streams.Streams(), streams.Stream(quality_sessions.schema, conditions.table)
+        self.documented.supply("main.session_condition", told.supplier("session_conditions", stream))
+        self.monitoring = monitoring.Monitoring(lake, self._shots, settings, self.records.shots)
+        self.monitoring.supply(self.documented, told)
+        self.standing = standing.Standing(lake, self._shots, settings)
+        self.standing.supply(self.documented, told)
+
+    @cached_property
+    def getting(self) -> Getting:
+        """What this session keeps to get single rows by their keys."""
+        return Getting(self)
+
+    @property
+    def zone(self) -> str:
+        """The zone of the times that it shows, where a user's own SET does not say another."""
+        return NEW_YORK if self.using else self._zone
 
     def snapshot(self, name: str) -> Snapshot:
         """The version of a table that queries read."""
@@ -101,6 +130,7 @@ class Catalog:
             self.follow()
             if not self._pins:
                 self._synced.hold()
+                self.records.hold()
             self._pins += 1
         try:
             yield
@@ -109,34 +139,102 @@ class Catalog:
                 self._pins -= 1
                 if not self._pins:
                     self._synced.release()
+                    self.records.release()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """The cursor of this thread, kept: its `SET`s, temporary tables and registered frames survive from call to call."""
-        self._functions = True
+        self._narrowing.functions = True
         self.documented.prepare()
         return self._own()
 
-    def _own(self) -> duckdb.DuckDBPyConnection:
-        cursors = self._cursors()
+    def _own(self, whose: str = "users") -> duckdb.DuckDBPyConnection:
+        cursors = self._cursors(whose)
         if not cursors:
             cursors.append(self._con.cursor())
         return cursors[0]
 
-    def _cursors(self) -> list[duckdb.DuckDBPyConnection]:
-        if not hasattr(self._threads, "cursors"):
-            self._threads.cursors = []
-        held: list[duckdb.DuckDBPyConnection] = self._threads.cursors
+    def _cursors(self, whose: str = "users") -> list[duckdb.DuckDBPyConnection]:
+        """The cursors of this thread: the user's, or those that the workbench asks its own questions on."""
+        held: list[duckdb.DuckDBPyConnection] = vars(self._threads).setdefault(whose, [])
         return held
 
-    def sql(self, query: str, values: Mapping[str, object]) -> duckdb.DuckDBPyRelation | None:
+    def sql(self, query: str, values: Mapping[str, object], whose: str = "users") -> duckdb.DuckDBPyRelation | None:
         """Run a query on this thread's cursor; one that holds an unread stream is set aside for another.
 
-        Of the lake's tables it reads only the files that its conditions leave, where `narrow` understands them.
+        Of the lake's tables it reads only the files that its conditions leave, where `narrow` understands them. While a platform is in use, a
+        user's query is that platform's.
         """
+        if self.using is None or whose != "users":
+            return self._run(query, values, whose)
+        # DuckDB looks for frames of the caller's among the names here, too: hence few, and odd ones.
+        _read = self.using.run(query, values)
+        while _read.goes_on():
+            try:
+                _read.ran(self._run(self._changed(_read), {}, whose) if _read.change else self._run(_read.sql, _read.values, whose))
+            except QueryError as fault:
+                _read.refused(fault)
+        return _read.result  # type: ignore[no-any-return]
+
+    def _changed(self, read: "Run") -> str:
+        """Write what a statement says, and give the query that tells the number of rows. Raises what the bench's verbs raise."""
+        assert read.change
+        try:
+            self._idle().begin().rollback()
+        except duckdb.TransactionException as fault:
+            raise QueryError(
+                f"{read.change.verb} on {read.change.record.full} is not run within a transaction of DuckDB's, which could not take it back; nothing was "
+                "written. End that, or write in `with bench.transaction() as t:`."
+            ) from fault
+        if self._pins or self._fixed is not None:
+            raise QueryError(
+                f"{read.change.verb} on {read.change.record.full} is not run while a snapshot is held still; nothing was written. Write outside of it."
+            )
+
+        def ask(query: str) -> list[tuple[Any, ...]]:
+            found = self.sql(query, {name: read.given[name] for name in re.findall(r"\$(\w+)", query) if name in read.given})
+            return found.fetchall() if found is not None else []
+
+        return f'SELECT {read.change.run(self.writer, ask)}::BIGINT AS "Count"'
+
+    def written(self, script: str) -> str | None:
+        """Write what a statement of the platform's in use says, and give the query that tells the number of rows; None, and nothing is done, of any other."""
+        if self.using is None:
+            return None
+        read, told = self.using.run(script, {}), None
+        while read.alone and read.goes_on() and read.change:
+            try:
+                told = self._changed(read)
+                read.ran(None)
+            except QueryError as fault:
+                read.refused(fault)
+        return told
+
+    def use(self, using: "Using | None") -> None:
+        """Have users write the SQL of a platform, whose days are New York's, or DuckDB's own again."""
+        self.using = using
+        self._declaring.execute(f"SET GLOBAL TimeZone = {literal(NEW_YORK if using else self._zone)}")
+
+    def translated(self, script: str) -> str:
+        """The text of a script as DuckDB gets it: of the platform's in use, what DuckDB takes, if it is one query; the script itself without one."""
+        if self.using is None:
+            return script
+        _read = self.using.run(script, {})
+        while _read.alone and _read.goes_on() and QUERY.match(_read.sql):
+            self.documented.prepare(_read.sql)
+            try:
+                # Binds, and runs nothing.
+                self._idle().execute(f"EXPLAIN {_read.sql}")
+                _read.ran(None)
+            except duckdb.Error as fault:
+                _read.refused(query_error(fault))
+        return _read.script
+
+    def _run(self, query: str, values: Mapping[str, object], whose: str) -> duckdb.DuckDBPyRelation | None:
+        """Run a text of DuckDB's."""
         self.follow()
         self.documented.prepare(query)
-        cursor, params = self._idle(), dict(values) if values else None
-        if narrowed := self._narrowed(cursor, query, values):
+        cursor, params = self._idle(whose), dict(values) if values else None
+        if narrowed := self._narrowing.narrowed(cursor, query, values):
             try:
                 return cursor.sql(narrowed, params=params)
             except duckdb.Error:
@@ -145,85 +243,36 @@ class Catalog:
         try:
             return cursor.sql(query, params=params)
         except duckdb.Error as fault:
-            raise query_error(fault) from fault
+            raise query_error(fault, "" if self.using else hint(str(fault))) from fault
 
     def narrowed(self, query: str, **values: object) -> str | None:
         """The text that `sql` runs in place of a query, with the files that its conditions leave; None if that is the query itself."""
         self.follow()
         self.documented.prepare(query)
-        return self._narrowed(self._idle(), query, values)
+        return self._narrowing.narrowed(self._idle(), query, values)
 
-    def _narrowed(self, cursor: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object]) -> str | None:
-        """A query's text with fewer files, if it can be had."""
-        self._functions = self._functions or bool(MAKES_FUNCTIONS.search(query))
-        if not narrow.NAMED.search(query):
-            return None
+    def ask(self, query: str, **values: object) -> duckdb.DuckDBPyRelation | None:
+        """Run a query of the workbench's own, which no transaction, `USE` or temporary table of the user's concerns."""
+        return self.sql(query, values, "ours")
 
-        def ask(question: str, given: dict[str, object]) -> list[tuple[object, ...]]:
-            return cursor.execute(question, given or None).fetchall()
+    def executed(self, query: str, values: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
+        """A cursor of its own that has run a query, for whoever fetches its rows little by little; no platform's SQL. Raises `QueryError`."""
+        narrowed = self.narrowed(query, **values)
+        cursor, params = self._con.cursor(), dict(values) if values else None
+        for text in (narrowed, query):
+            try:
+                if text:
+                    return cursor.execute(text, params)
+            except duckdb.Error as fault:
+                # What is wrong is told of the query's own text.
+                if text == query:
+                    raise query_error(fault) from fault
+        raise AssertionError(query)
 
-        try:
-            # In a transaction of the user's own a mistake of ours would end it, and it has its own snapshot.
-            if ask(TRANSACTION, {}) == ask(TRANSACTION, {}):
-                return None
-            if query not in self._plans:
-                if len(self._plans) >= PLANS:
-                    self._plans.clear()
-                self._plans[query] = narrow.read(query, ask)
-            plan = self._plans[query]
-            return self._answered(plan, ask, values) if plan and self._trusted(plan, ask) else None
-        except (duckdb.Error, LookupError, TypeError, ValueError):
-            return None
-
-    def _trusted(self, plan: narrow.Plan, ask: narrow.Ask) -> bool:
-        """Whether the functions of a plan are DuckDB's own."""
-        if not (self._functions and plan.functions):
-            return True
-        [(own,)] = ask(
-            "SELECT count(*) FROM duckdb_functions() WHERE NOT internal AND lower(function_name) IN $names", {"names": [*plan.functions]}
-        )
-        return not own
-
-    def _answered(self, plan: narrow.Plan, ask: narrow.Ask, values: Mapping[str, object]) -> str | None:
-        """The text of a plan with the files that the log's statistics leave now; None if they leave all of many."""
-        shots = {name: self._shots[name] for name in plan.tables}
-        if any(shot.stats is None for shot in shots.values()):
-            return None
-        logged = {name: self._log(name, shot) for name, shot in shots.items()}
-        asks = re.sub(r"\b__log_(\w+)\b", lambda hole: narrow.log(hole[1], shots[hole[1]].version), plan.asks)
-        [(usual, *answers)] = ask(asks, {name: values[name] for name in plan.values})
-        if not usual:
-            return None
-        fewer = False
-        sources = []
-        for name, numbers, tickers in zip(plan.tables, answers[::2], answers[1::2], strict=True):
-            files = logged[name].files
-            # A flat list of few files is planned sooner than the view's branches, even if none can go.
-            if len(numbers or ()) == len(files) > views.FLAT:
-                sources.append(quote(name))
-                continue
-            fewer = True
-            sources.append(f"({few(TABLES[name], shots[name], files, sorted(numbers or ()), tickers or ())})")
-        return re.sub(r"\b__lake(\d+)\b", lambda hole: sources[int(hole[1])], plan.text) if fewer else None
-
-    def _log(self, name: str, shot: Snapshot) -> Logged:
-        """Have the statistics of a snapshot stand in a table of DuckDB."""
-        with self._lock:
-            held = self._logged.get(name)
-            if held and held.version == shot.version:
-                return held
-            made = Logged(shot.version, located(shot, self.lake[name].folder))
-            declare_log(self._declaring, narrow.statistics(name, shot.version), shot)
-            # A thread that is asking the old one meets an error and runs its query as it is.
-            if held:
-                self._declaring.execute(f"DROP TABLE {narrow.log(name, held.version)}")
-            self._logged[name] = made
-            return made
-
-    def _idle(self) -> duckdb.DuckDBPyConnection:
+    def _idle(self, whose: str = "users") -> duckdb.DuckDBPyConnection:
         """The first cursor of this thread that holds no unread stream."""
-        self._own()
-        cursors = self._cursors()
+        self._own(whose)
+        cursors = self._cursors(whose)
         for cursor in cursors:
             try:
                 # A relation finds its cursor busy only when it is read, which is too late to take another.
@@ -241,6 +290,7 @@ class Catalog:
         """Close the session."""
         self._con.close()
         self._synced.close()
+        self.records.close()
         self._reader.close()
 
 
@@ -275,18 +325,8 @@ def memory_limit(settings: Settings) -> str:
     return f"{int(share * os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**20)}MiB"
 
 
-def declare_log(con: duckdb.DuckDBPyConnection, statement: str, snapshot: Snapshot) -> None:
-    """Run a statement that finds a snapshot's statistics by the name of the frame below."""
-    import pyarrow as pa
-
-    assert snapshot.stats is not None
-    statistics_of_the_log = snapshot.stats.append_column("n", pa.array(range(len(snapshot.stats))))
-    con.execute(statement)
-    del statistics_of_the_log
-
-
-def query_error(fault: duckdb.Error) -> QueryError:
-    """DuckDB's refusal as a `QueryError` that whoever catches `duckdb.Error` catches too."""
+def query_error(fault: duckdb.Error, more: str = "") -> QueryError:
+    """DuckDB's refusal as a `QueryError` that whoever catches `duckdb.Error` catches too; `more` is what to say besides."""
     kind = type(fault)
     both: type[QueryError] = type(kind.__name__, (QueryError, kind), {"__module__": QueryError.__module__})
-    return both(str(fault))
+    return both(f"{fault}\n\n{more}" if more else str(fault))

@@ -1,8 +1,9 @@
 """Rows handed out: the first of them to a screen, or all as plain files for any other tool. A file appears when it is complete."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -11,13 +12,17 @@ from uuid import uuid4
 
 import duckdb
 
-from workbench.errors import BadRange, LakeError, UsageError
+from workbench.errors import BadRange, LakeError, UnknownName, UsageError
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query.catalog import query_error
+from workbench.query.documented import BARE, every
 from workbench.query.report import Report, sized
 from workbench.query.views import literal, view
 from workbench.tables import TABLES, Table, find, quote
+from workbench.tables.platforms import RECORDS
+from workbench.tables.record import Field, Record
+from workbench.tables.spec import NEW_YORK
 
 T = TypeVar("T")
 
@@ -26,8 +31,13 @@ COPY = {
     "json": "FORMAT json, ARRAY true",
     "parquet": "FORMAT parquet, COMPRESSION zstd",
 }
+# Types that CSV has no spelling of.
+NESTED = re.compile(r"\[\]|\b(MAP|STRUCT)\(")
+TIMES = ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
 FORMATS = ("parquet", "csv", "arrow")
 ARROW_ROWS = 100_000
+# How often whoever waits for a query looks whether it was stopped.
+HEARTBEAT_S = 0.1
 
 
 def export(
@@ -45,12 +55,13 @@ def export(
 ) -> Report:
     """Write a table's rows to a file, or to a folder with a folder for each value of the columns `partition_by`.
 
-    In a folder that is there, the file is named after the table. Raises `UnknownName`, `BadRange`, and `UsageError` if the place is
-    taken and `overwrite` is false, or is taken by what no export made.
+    A documented table or view is written as it is shown; in CSV, maps, structs and lists are JSON. Of a table without a `date`, that is the day in New York of
+    its first time that every row has. In a folder that is there, the file is named after the table. Raises `UnknownName`,
+    `BadRange`, and `UsageError` if the place is taken and `overwrite` is false, or is taken by what no export made.
     """
-    declared = find(table)
-    by = [declared[name].name for name in partition_by]
-    query = chosen_rows(declared, start, end, symbols)
+    declared = shown(con, table) if "." in table else find(table)
+    by = [name if name == "date" and day_of(declared) else declared[name].name for name in partition_by]
+    query = chosen_rows(declared, start, end, symbols, by, as_text=format == "csv")
     if dest.is_dir() and not by:
         dest = dest / f"{table}.{format}"
     dest = dest.absolute()
@@ -68,18 +79,56 @@ def export(
     return Report(title, [], table=table, dest=str(dest), format=format, exported_rows=count, bytes=size)
 
 
-def chosen_rows(table: Table, start: date | None, end: date | None, symbols: Sequence[str]) -> str:
+def shown(con: duckdb.DuckDBPyConnection, name: str) -> Record:
+    """The columns of a documented table or view, as DuckDB shows it. Raises `UnknownName`."""
+    known = {full.lower() for full, view in every().items() if view.kind == "view"}
+    schema, _, called = name.lower().partition(".")
+    try:
+        # People's own tables are known to DuckDB only.
+        columns = con.execute(f"DESCRIBE {quote(schema)}.{quote(called)}").fetchall() if name.lower() in known or schema in BARE else ()
+    except duckdb.CatalogException:
+        columns = ()
+    if not columns:
+        raise UnknownName("table or view", name, [*TABLES, *known], hint="`workbench tables` lists them.")
+    return Record(schema, called, "", tuple(Field(column[0], column[1], "") for column in columns))
+
+
+def chosen_rows(
+    table: Table | Record, start: date | None, end: date | None, symbols: Sequence[str], by: Sequence[str] = (), *, as_text: bool = False
+) -> str:
     """The query for a table's rows of these sessions, both ends included, and tickers. Raises `BadRange`, or `UsageError` for a table without them."""
     if start and end and end < start:
         raise BadRange(f"the range ends ({end}) before it starts ({start}); nothing was done. Turn the two dates round.")
     names = {column.name for column in table.columns}
-    for asked, column, what in ((start or end, "date", "sessions"), (symbols, "ticker", "tickers")):
-        if asked and column not in names:
+    day = day_of(table)
+    for asked, there, what in ((start or end, day, "sessions"), (symbols, "ticker" in names, "tickers")):
+        if asked and not there:
             raise UsageError(f"{table.name} has no {what} to choose by; nothing was exported. Export it whole.")
-    tests = [f"date >= DATE '{start}'"] * bool(start) + [f"date <= DATE '{end}'"] * bool(end)
+    tests = [f"{day} >= DATE '{start}'"] * bool(start) + [f"{day} <= DATE '{end}'"] * bool(end)
     if symbols:
         tests.append(f"ticker IN ({', '.join(map(literal, symbols))})")
-    return f"FROM {quote(table.name)}" + f" WHERE {' AND '.join(tests)}" * bool(tests)
+    whole = f"{quote(table.schema)}.{quote(table.name)}" if isinstance(table, Record) else quote(table.name)
+    added = f", {day} AS date" * ("date" in by and "date" not in names)
+    # DuckDB's own spelling of what is nested is read by nothing else.
+    nested = [quote(one.name) for one in table.columns if NESTED.search(one.type)] if as_text else []
+    told = f" REPLACE ({', '.join(f'to_json({name})::VARCHAR AS {name}' for name in nested)})" * bool(nested)
+    return (
+        f"SELECT *{told}{added} FROM {whole}" * bool(added or told)
+        + f"FROM {whole}" * (not (added or told))
+        + f" WHERE {' AND '.join(tests)}" * bool(tests)
+    )
+
+
+def day_of(table: Table | Record) -> str:
+    """The day of a table's rows in SQL: its `date`, or a documented table's day in New York of its first time that every row has; empty if it has neither."""
+    if any(column.name == "date" for column in table.columns):
+        return "date"
+    if not isinstance(table, Record):
+        # What has landed by key has no session: its times say when it was learnt.
+        return ""
+    told = RECORDS.get(f"{table.schema}.{table.name}", table)
+    times = (column.name for column in told.columns if column.type in TIMES and column.required)
+    return next((f"({quote(name)} AT TIME ZONE {literal(NEW_YORK)})::DATE" for name in times), "")
 
 
 def free(dest: Path, lake: Path, *, overwrite: bool) -> None:
@@ -113,6 +162,9 @@ def interruptible(con: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
     with ThreadPoolExecutor(1) as beside:
         future = beside.submit(work)
         try:
+            # Since Polars has been at work Ctrl-C wakes nobody who waits: it is heard on waking by oneself.
+            while not wait([future], HEARTBEAT_S).done:
+                pass
             return future.result()
         except KeyboardInterrupt:
             con.interrupt()

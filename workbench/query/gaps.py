@@ -6,7 +6,7 @@ the errata. Nothing is asked of any source.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from workbench import sessions
@@ -82,12 +82,20 @@ def gaps(
     moment = now or datetime.now(UTC)
     facts = on_record(lake, snapshots[table], declared)
     first, last, notes = span(declared, facts, start, end, moment)
+    judged = told(declared, facts, first, last, best, moment, everything=everything)
+    return report(lake, declared, judged, (first, last), notes, best, everything=everything)
+
+
+def told(
+    declared: Table, facts: Mapping[date, Facts], first: date, last: date, best: str, moment: datetime, *, everything: bool = False
+) -> list[Gap]:
+    """What became of every session of a table from `first` to `last`; of every day, if `everything` is asked for."""
     expected = set(sessions.between(declared, first, last))
     days = sorted(expected | {day for day, known in facts.items() if first <= day <= last and (known.landings or known.refused)})
     if everything:
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    judged = [judge(declared, day, facts.get(day, Facts()), day in expected, best, moment) for day in days]
-    return report(lake, declared, judged, (first, last), notes, best, everything=everything)
+    nothing = Facts()
+    return [judge(declared, day, facts.get(day, nothing), day in expected, best, moment) for day in days]
 
 
 def on_record(lake: Lake, snapshot: Snapshot, table: Table) -> dict[date, Facts]:
@@ -136,7 +144,7 @@ def report(
     there = counts["landed"] + counts["replaced"]
     told = ", ".join(f"{n:,} {state}" for state, n in sorted(counts.items()) if state not in ("landed", "closed"))
     title = f"{table.name}: {there:,} of {asked:,} sessions from {ends[0]} to {ends[1]} landed{f'; {told}' * bool(told)}"
-    rows = [asdict(one) for one in judged if everything or one.state not in QUIET]
+    rows = [{**vars(one)} for one in judged if everything or one.state not in QUIET]
     return Report(
         title,
         rows,
@@ -155,6 +163,9 @@ def report(
 
 def judge(table: Table, day: date, known: Facts, expected: bool, best: str, now: datetime) -> Gap:
     """What became of a session, from what is on record of it."""
+    if expected and len(known.landings) == 1 and not (known.refused or known.lost) and plainly(known.landings[0], best, len(table.feeds)):
+        [one] = known.landings
+        return Gap(day, "landed", source=one.source, since=one.landed_at)
     held = [one for one in known.landings if not one.retired]
     rank = max((RANK.get(one.source, 0) for one in held), default=0)
     refused = [one for one in known.refused if one.whole and RANK.get(one.source, 0) >= rank]
@@ -173,6 +184,13 @@ def judge(table: Table, day: date, known: Facts, expected: bool, best: str, now:
     if not expected:
         return Gap(day, "closed", sessions.why_closed(table, day), mends="nothing: closed")
     return absent(table, day, known.attempts, now)
+
+
+def plainly(one: Landing, best: str, feeds: int) -> bool:
+    """Whether of a session's only landing there is nothing to say, as of nearly every one there is: years of them are told in one look."""
+    if feeds > 1 or one.retired or one.notes or one.quarantined or one.asked or one.version > 1:
+        return False
+    return RANK.get(one.source, 0) >= RANK.get(best, 3)
 
 
 def quarantined(day: date, refused: Sequence[Refusal], held: Sequence[Landing], attempts: Sequence[Attempt]) -> Gap:
@@ -210,7 +228,9 @@ def landed(table: Table, day: date, held: Sequence[Landing], known: Facts, expec
         told = [*([] if whole else [asked_for(asked)]), *told, *why_weaker(known.attempts, held)]
         mends = f"refresh from {' or '.join(better_than(held, best))}"
         return Gap(day, "fallback only" if whole else "in part", "; ".join(told), source, since, len(tries), mends)
-    lacking = [feed.venue or feed.prefix for feed in table.feeds if feed not in {place[1] for one in good if (place := locate(one.key))}]
+    # A regular expression for each session of years is worth asking only where a session has several files.
+    there = {place[1] for one in good if (place := locate(one.key))} if len(table.feeds) > 1 else set(table.feeds)
+    lacking = [feed.venue or feed.prefix for feed in table.feeds if feed not in there]
     some = [one for one in good if one.asked]
     if lacking and len(lacking) < len(table.feeds):
         return Gap(day, "in part", "; ".join([f"without {', '.join(lacking)}", *told]), source, since, len(tries), "refresh")

@@ -8,7 +8,7 @@ An expression lies, within a file, between two others: a column between its leas
 itself, a function that never falls between its values at both ends. All comparisons follow from that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -64,11 +64,16 @@ SPANS = {
 }
 
 
+# The types of these columns. Columns of one type may lend each other their conditions, and be the sides of a UNION.
+TYPES = {"ticker": "VARCHAR", "date": "DATE", "timestamp": "TIMESTAMPTZ", "time": "BIGINT"}
+CASTS = {"date": "DATE", "timestamptz": "TIMESTAMPTZ", "timestamp with time zone": "TIMESTAMPTZ", **dict.fromkeys(TEXTS, "VARCHAR")}
+
+
 @dataclass
 class Translation:
     """Translates conditions for one table of a query.
 
-    `resolve` tells which of the columns in `SPANS` a reference means, if it means this table's. `strict` asks for conditions that a
+    `resolve` tells which of the columns in `spans` a reference means, if it means this table's: those in `SPANS`, and what is made of them. `strict` asks for conditions that a
     row of NULLs cannot meet, as outer joins make them. `alone` says that the table stands alone, so that no other has a column of a
     bare name. `among` gathers the relations whose values the rows' tickers are among, as `member` takes them.
     """
@@ -78,6 +83,7 @@ class Translation:
     strict: bool
     alone: bool
     among: list[str] = field(default_factory=list)
+    spans: Mapping[str, Span] = field(default_factory=lambda: SPANS)
 
     def condition(self, node: Node, *, no: bool = False) -> str | None:
         """The translation of a condition, or of its opposite; None if it says nothing of files."""
@@ -193,7 +199,7 @@ class Translation:
             return Span(node, node, "constant")
         if node["type"] == "COLUMN_REF":
             name = self.resolve(node["column_names"])
-            return SPANS[name] if name else None
+            return self.spans[name] if name else None
         if node["type"] == "OPERATOR_CAST":
             inner, to = self.span(node["child"]), type_of(node)
             kind = cast_kind(inner.kind, to) if inner else None
@@ -272,6 +278,9 @@ def rising(name: str, given: Sequence[Node], at: int, inner: Span) -> Kind | Non
     if name in ("date_part", "datepart") and at == 1 and word(given[0]).lower() in RISING:
         return "number"
     if name in ("date_trunc", "datetrunc", "time_bucket") and at == 1 and len(given) == 2:
+        return "instant"
+    # With a time zone, an origin or an offset; in local time, as below.
+    if name == "time_bucket" and at == 1 and len(given) == 3 and inner.plain:
         return "instant"
     if name == "last_day":
         return "day"

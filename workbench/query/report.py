@@ -17,8 +17,10 @@ SHOWN = 40
 class Report(Sequence[dict[str, Any]]):
     """Rows with a title. `title` says in a sentence what they are; `facts` are single values that go with them.
 
-    `spare` names the columns that a narrow terminal can do without, the first to go first.
+    `spare` names the columns that a narrow terminal can do without, the first to go first; `most` is how many rows are shown to a person.
     """
+
+    most = SHOWN
 
     def __init__(self, title: str, rows: Sequence[dict[str, Any]], spare: Sequence[str] = (), **facts: Any):
         self.title, self.rows, self.spare, self.facts = title, list(rows), list(spare), facts
@@ -63,8 +65,8 @@ class Report(Sequence[dict[str, Any]]):
         from rich.console import Console
 
         out = StringIO()
-        # In a notebook rich would display instead of printing, and leave nothing to return.
-        Console(file=out, width=160, no_color=True, force_jupyter=False).print(self)
+        # In a notebook rich would display instead of printing, and leave nothing to return; and kernels say that they take colours.
+        Console(file=out, width=160, no_color=True, force_jupyter=False, force_terminal=False).print(self)
         return out.getvalue().rstrip()
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
@@ -82,8 +84,8 @@ class Report(Sequence[dict[str, Any]]):
             left_out = spare.pop(0)
             columns = [name for name in columns if name != left_out]
         yield self._table(columns)
-        if len(self.rows) > SHOWN:
-            yield Text(f"… and {len(self.rows) - SHOWN} more")
+        if len(self.rows) > self.most:
+            yield Text(f"… and {len(self.rows) - self.most} more")
 
     def _table(self, columns: Sequence[str]) -> "RichTable":
         from rich.table import Table as RichTable
@@ -92,17 +94,17 @@ class Report(Sequence[dict[str, Any]]):
         table = RichTable(box=None, pad_edge=False)
         for name in columns:
             numeric = all(isinstance(row[name], int | float) or row[name] is None for row in self.rows)
-            # The first column names the row, and is read whole; the others give way.
-            whole = name == columns[0]
+            # The first column names the row, and is read whole, as are dates; the others give way.
+            whole = name == columns[0] or any(isinstance(row[name], date) for row in self.rows)
             table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
-        for row in self.rows[:SHOWN]:
+        for row in self.rows[: self.most]:
             table.add_row(*(Text(shown(row[name])) for name in columns))
         return table
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in self.columns)
-        body = "".join("<tr>" + "".join(cell(row[name]) for name in self.columns) + "</tr>" for row in self.rows[:SHOWN])
-        more = f"<p>… and {len(self.rows) - SHOWN} more</p>" * (len(self.rows) > SHOWN)
+        body = "".join("<tr>" + "".join(cell(row[name]) for name in self.columns) + "</tr>" for row in self.rows[: self.most])
+        more = f"<p>… and {len(self.rows) - self.most} more</p>" * (len(self.rows) > self.most)
         return f'<p>{escape(self.title)}</p><table style="margin:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}'
 
 

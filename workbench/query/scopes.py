@@ -9,101 +9,38 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workbench.query.predicates import FEW, OPERATORS, SPANS, Translation
-from workbench.query.trees import Holes, Node, constant, nodes
-from workbench.tables import TABLES, Table, quote
+from workbench.query.outputs import outputs, united
+from workbench.query.predicates import FEW, OPERATORS, SPANS, Span, Translation
+from workbench.query.sights import Derived, Leaf, Listed, Output, Pair, Part, Sight
+from workbench.query.trees import BARE, Holes, Node, constant, nodes
+from workbench.tables import TABLES, quote
 
-
-@dataclass(eq=False)
-class Leaf:
-    """A table of the lake where it stands in a FROM, with the conditions that its rows must meet to matter.
-
-    `only`, if not None, are the columns that conditions may speak of; the rest would change which rows an ASOF join matches.
-    """
-
-    node: Node
-    table: Table
-    alias: str
-    tests: list[tuple[Node, "Sight"]] = field(default_factory=list)
-    lists: list[tuple[str, str]] = field(default_factory=list)
-    only: set[str] | None = None
-
-    def key(self, name: str) -> str | None:
-        """Under which name of `SPANS` the log knows a column."""
-        name = name.lower()
-        return "time" if name == self.table.time != "timestamp" else name if name in SPANS and name != "time" else None
-
-    @property
-    def columns(self) -> set[str]:
-        return {c.name.lower() for c in self.table.columns}
-
-
-Pair = tuple[Leaf, str, Leaf, str]
+# What may be said of a SELECT through which conditions on plain columns pass.
+PASSING = frozenset(
+    ("type", "modifiers", "cte_map", "select_list", "from_table", "where_clause", "having", "qualify", "aggregate_handling")
+)
+GROUPING = frozenset(("group_expressions", "group_sets"))
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A relation of constants in a FROM: its alias and columns."""
+class Named:
+    """A CTE: its body, the names that it gives its columns, and where it can be named; `constant` is a subquery for it, if it holds nothing else."""
 
-    node: Node
-    alias: str
-    columns: tuple[str, ...]
+    name: str
+    body: Node
+    columns: list[str]
+    within: Node
+    hidden: Mapping[str, "Named"]
+    constant: Node | None
 
-
-@dataclass
-class Sight:
-    """What a condition sees: the tables whose columns it may name, and which of their columns are equal in every row that matters.
-
-    `merged` are the columns that USING made one, each with the table whose column it is (None: unknown). `murky` says that a bare
-    name may be anybody's.
-    """
-
-    visible: list[Leaf] = field(default_factory=list)
-    pairs: list[Pair] = field(default_factory=list)
-    merged: dict[str, Leaf | None] = field(default_factory=dict)
-    aliases: list[str] = field(default_factory=list)
-    listed: list[Listed] = field(default_factory=list)
-    murky: bool = False
-
-    def owner(self, names: Sequence[str]) -> tuple[Leaf, str] | None:
-        """The table and column that a reference means; None if it is none of the lake's, or not surely."""
-        name = names[-1].lower()
-        if len(names) == 1:
-            if self.murky:
-                return None
-            # Two tables with a column of that name would be an error of the query's, unless USING made them one.
-            owners: list[Leaf | None]
-            owners = [self.merged[name]] if name in self.merged else [leaf for leaf in self.visible if name in leaf.columns]
-        else:
-            owners = [leaf for leaf in self.visible if len(names) == 2 and leaf.alias == names[0].lower()]
-            if self.aliases.count(names[0].lower()) != 1:
-                return None
-        if len(owners) != 1 or (owner := owners[0]) is None:
-            return None
-        key = owner.key(name)
-        return (owner, key) if key else None
-
-    def means(self, leaf: Leaf, names: Sequence[str]) -> str | None:
-        """Which of a table's columns a reference equals, in every row that matters."""
-        found = self.owner(names)
-        if found is None:
-            return None
-        same = {(id(found[0]), found[1])}
-        for _ in self.pairs:
-            for a, x, b, y in self.pairs:
-                if {(id(a), x), (id(b), y)} & same:
-                    same |= {(id(a), x), (id(b), y)}
-        keys = [key for key in ((found[1],) if found[0] is leaf else SPANS) if (id(leaf), key) in same]
-        return keys[0] if keys and (leaf.only is None or keys[0] in leaf.only) else None
+    @property
+    def once(self) -> bool:
+        """Whether it is named but once, so that what is asked of it there is all that is asked of it."""
+        tables = (node for node in nodes(self.within) if node.get("type") == "BASE_TABLE" and not node.get("schema_name"))
+        return len([node for node in tables if node["table_name"].lower() == self.name]) == 1
 
 
-@dataclass
-class Part:
-    """A piece of a FROM: what is seen of it, and the tables whose rows conditions above it may thin out."""
-
-    sight: Sight = field(default_factory=Sight)
-    leaves: list[Leaf] = field(default_factory=list)
-    strict: bool = False
+Hidden = Mapping[str, Named]
 
 
 @dataclass
@@ -111,57 +48,66 @@ class Reading:
     """Reads one statement's tree, and finds the tables in it and their conditions."""
 
     holes: Holes = field(default_factory=Holes)
-    found: list[tuple[Leaf, str, str]] = field(default_factory=list)
+    leaves: list[Leaf] = field(default_factory=list)
+    parts: dict[int, Part] = field(default_factory=dict)
+    # What is made of the lake's columns, and constants, besides the columns themselves.
+    spans: dict[str, Span] = field(default_factory=lambda: dict(SPANS))
+    named: set[int] = field(default_factory=set)
 
-    def visit(self, tree: Any, hidden: Mapping[str, Node | None]) -> None:
-        """Every SELECT in a tree; `hidden` are the names that CTEs take, with those of constants."""
+    @property
+    def found(self) -> list[tuple[Leaf, str, str]]:
+        """The tables that conditions narrow, with what a file must meet to hold rows that matter, and a relation that their tickers are among."""
+        # Each list of values is a join with the statistics: many of them cost more than they save.
+        few = [one for one in self.leaves if one.made and sum(test.count("EXISTS") for test in one.made) <= FEW]
+        return [(leaf, " AND ".join(leaf.made), leaf.among[0] if leaf.among else "") for leaf in few]
+
+    def visit(self, tree: Any, hidden: Hidden) -> None:
+        """Every SELECT in a tree; `hidden` are the names that CTEs take."""
         if isinstance(tree, list):
             for part in tree:
                 self.visit(part, hidden)
         elif isinstance(tree, dict) and tree.get("type") == "SHOW_REF":
             self.describe(tree, hidden)
         elif isinstance(tree, dict):
-            named = tree.get("cte_map") or {}
-            hidden = {**hidden, **{one["key"].lower(): as_constant(one["value"]) for one in named.get("map", ())}}
+            hidden = within(tree, hidden)
             if tree.get("type") == "SELECT_NODE":
                 self.select(tree, hidden)
             for part in tree.values():
                 self.visit(part, hidden)
 
-    def select(self, node: Node, hidden: Mapping[str, Node | None]) -> None:
+    def select(self, node: Node, hidden: Hidden) -> Part:
         """One SELECT: its FROM, then its WHERE."""
+        if id(node) in self.parts:
+            return self.parts[id(node)]
         part = self.source(node.get("from_table", {}), hidden)
         if "where_clause" in node:
-            self.apply(node["where_clause"], replace(part.sight, pairs=[*part.sight.pairs]), part.leaves)
-        elif len(part.leaves) == 1 and (most := first_rows(node)):
-            self.found.append((part.leaves[0], f"before < {' + '.join(map(self.holes.name, most))}", ""))
-        alone = len(part.sight.aliases) == len(part.sight.visible)
+            part = replace(part, sight=replace(part.sight, pairs=[*part.sight.pairs]))
+            self.apply(node["where_clause"], part.sight, part.leaves)
+        elif len(part.leaves) == 1 and part.leaves[0].node is node.get("from_table") and (most := first_rows(node)):
+            part.leaves[0].made.append(f"before < {' + '.join(map(self.holes.name, most))}")
+        visible = part.sight.visible
+        alone = len(part.sight.aliases) == len(visible) and not any(BARE & {*one.columns} for one in visible)
         for leaf in part.leaves:
-            tests, among = self.tests(leaf, strict=part.strict, alone=alone)
-            # Each list of values is a join with the statistics: many of them cost more than they save.
-            if tests and sum(test.count("EXISTS") for test in tests) <= FEW:
-                self.found.append((leaf, " AND ".join(tests), among[0] if among else ""))
+            self.settle(leaf, strict=part.strict, alone=alone)
+        self.parts[id(node)] = part
+        return part
 
-    def describe(self, ref: Node, hidden: Mapping[str, Node | None]) -> None:
+    def describe(self, ref: Node, hidden: Hidden) -> None:
         """DESCRIBE, whose answer takes no file; not SUMMARIZE."""
         parts = list(nodes(ref.get("query", {})))
         if ref.get("show_type") == "DESCRIBE" and not hidden and not any(part.get("cte_map", {}).get("map") for part in parts):
-            self.found += [
-                (leaf, "FALSE", "") for part in parts if part.get("type") == "BASE_TABLE" for leaf in self.table(part, {}).leaves
-            ]
+            for leaf in [leaf for part in parts if part.get("type") == "BASE_TABLE" for leaf in self.table(part, {}).leaves]:
+                leaf.made.append("FALSE")
 
-    def tests(self, leaf: Leaf, *, strict: bool, alone: bool) -> tuple[list[str], list[str]]:
-        """What a file must meet to hold rows of a table that matter, and relations among which their tickers are."""
-        made: list[str] = []
-        among: list[str] = []
+    def settle(self, leaf: Leaf, *, strict: bool, alone: bool) -> None:
+        """Translate a SELECT's conditions on a table; what stands around it may add others."""
         for node, sight in leaf.tests:
-            known = Translation(lambda names, sight=sight: sight.means(leaf, names), self.holes, strict, alone, among)  # type: ignore[misc]
-            made += [test] if (test := known.condition(node)) else []
-        blank = Translation(lambda _: None, self.holes, strict, alone, among)
+            told = Translation(lambda names, sight=sight: sight.means(leaf, names), self.holes, strict, alone, leaf.among, self.spans)  # type: ignore[misc]
+            leaf.made += [test] if (test := told.condition(node)) else []
+        blank = Translation(lambda _: None, self.holes, strict, alone, leaf.among, self.spans)
         for key, relation in leaf.lists:
-            if leaf.only is None or key in leaf.only:
-                made += [test] if (test := blank.member(SPANS[key], "=", relation)) else []
-        return made, among
+            leaf.made += [test] if (test := blank.member(self.spans[key], "=", relation)) else []
+        leaf.tests, leaf.lists, leaf.only = [], [], None
 
     def apply(self, condition: Node, sight: Sight, leaves: Iterable[Leaf]) -> None:
         """Have a condition, and the equalities in it, thin out tables."""
@@ -190,8 +136,9 @@ class Reading:
 
     # ------------------------------------------------------------------ FROM
 
-    def source(self, ref: Node, hidden: Mapping[str, Node | None]) -> Part:
+    def source(self, ref: Node, hidden: Hidden) -> Part:
         """What stands in a FROM."""
+        alias = str(ref.get("alias", "")).lower()
         match ref.get("type", "EMPTY"):
             case "BASE_TABLE":
                 return self.table(ref, hidden)
@@ -199,23 +146,62 @@ class Reading:
                 return self.join(ref, hidden)
             case "EMPTY":
                 return Part()
+            case "SUBQUERY" if not as_list(ref):
+                return self.derived(ref["subquery"]["node"], alias, [ref.get("column_name_alias") or []], hidden)
             case _:
-                return listing(str(ref.get("alias", "")).lower(), as_list(ref))
+                return listing(alias, as_list(ref))
 
-    def table(self, ref: Node, hidden: Mapping[str, Node | None]) -> Part:
+    def table(self, ref: Node, hidden: Hidden) -> Part:
         name, alias = ref["table_name"].lower(), str(ref.get("alias") or ref["table_name"]).lower()
         path: list[str] = ref.get("qualified_name", {}).get("path") or [ref.get("schema_name", "main"), name]
         if name in hidden and not ref.get("schema_name"):
-            body = hidden[name]
-            return listing(alias, as_list({**body, "alias": alias, **own_columns(ref)}) if body else None)
+            one = hidden[name]
+            if one.constant:
+                return listing(alias, as_list({**one.constant, "alias": alias, **own_columns(ref)}))
+            if id(one.body) in self.named or not one.once:
+                return listing(alias, None)
+            self.named.add(id(one.body))
+            return self.derived(one.body, alias, (one.columns, ref.get("column_name_alias") or []), one.hidden)
         foreign = ref.get("catalog_name") or len(path) > 2 or (len(path) == 2 and path[0].lower() not in ("main", ""))
         narrowed = name in TABLES and TABLES[name].kind != "reference"
         if not narrowed or foreign or ref.get("column_name_alias") or ref.get("at_clause"):
             return listing(alias, None)
         leaf = Leaf(ref, TABLES[name], alias)
+        self.leaves.append(leaf)
         return Part(Sight([leaf], aliases=[alias]), [leaf])
 
-    def join(self, ref: Node, hidden: Mapping[str, Node | None]) -> Part:
+    def derived(self, node: Node, alias: str, renamed: Iterable[Sequence[str]], hidden: Hidden) -> Part:
+        """A subquery or CTE, some columns of which are given names, once or twice: what passes through it is thinned out by what is asked of it."""
+        passing = self.passing(node, hidden)
+        if passing is None:
+            return listing(alias, None)
+        output, leaves, strict = passing
+        for names in renamed:
+            output = [*((new.lower(), told) for new, (_, told) in zip(names, output, strict=False)), *output[len(names) :]]
+        return Part(Sight([Derived(alias, output)], aliases=[alias]), leaves, strict)
+
+    def passing(self, node: Node, hidden: Hidden) -> tuple[Output, list[Leaf], bool] | None:
+        """The columns of a query, the tables whose rows a condition on them may thin out, and whether an outer join may make NULLs of these.
+
+        None if fewer rows of the tables would change others of the query's, or its columns are not known.
+        """
+        hidden = within(node, hidden)
+        if any(
+            one["type"] not in ("ORDER_MODIFIER", "DISTINCT_MODIFIER") or "distinct_on_targets" in one for one in node.get("modifiers", ())
+        ):
+            return None
+        if node["type"] == "SET_OPERATION_NODE" and node["setop_type"] in ("UNION", "UNION_BY_NAME"):
+            sides = [self.passing(side, hidden) for side in node.get("children") or (node["left"], node["right"])]
+            whole = [side for side in sides if side is not None]
+            output = united([side[0] for side in whole], by_name=node["setop_type"] != "UNION") if len(whole) == len(sides) else None
+            return (output, [leaf for side in whole for leaf in side[1]], any(side[2] for side in whole)) if output is not None else None
+        if node["type"] != "SELECT_NODE" or set(node) - PASSING - GROUPING or len(node.get("group_sets", ())) > 1:
+            return None
+        part = self.select(node, hidden)
+        output = outputs(node, part, self.holes, self.spans)
+        return (output, part.leaves, part.strict) if output is not None else None
+
+    def join(self, ref: Node, hidden: Hidden) -> Part:
         """A join: what it lets through of either side. Of kinds that are not named here, nothing is said of the rows below."""
         left, right = self.source(ref["left"], hidden), self.source(ref["right"], hidden)
         kind, manner = ref.get("join_type", "INNER"), ref.get("ref_type", "REGULAR")
@@ -234,34 +220,42 @@ class Reading:
             return Part(Sight(aliases=seen.aliases, murky=True), [], strict=True)
         equal = using[:-1] if manner == "ASOF" else using
         for name in using:
-            a, b = (side.sight.merged[name] if name in side.sight.merged else sole(side.sight, name) for side in (left, right))
-            if name in equal and a and b and (x := a.key(name)) and (y := b.key(name)) and x == y:
-                seen.pairs.append((a, x, b, y))
+            a, b = (side.sight.merged[name] if name in side.sight.merged else side.sight.sole(name) for side in (left, right))
+            if name in equal and a and b and (x := a.key(name)) and (y := b.key(name)) and a.kind(x) == b.kind(y):
+                seen.pairs += matching(Pair(a, x, b, y), kind, left, right)
             seen.merged[name] = {"RIGHT": b, "FULL": None}.get(kind, a)
-        matched = {"INNER": both, "LEFT": right.leaves, "RIGHT": left.leaves, "SEMI": both}.get(kind, [])
-        self.match(ref, seen, matched if manner == "REGULAR" else [])
+        matched = {"INNER": both, "LEFT": right.leaves, "RIGHT": left.leaves, "SEMI": both, "ANTI": right.leaves}.get(kind, [])
+        if "condition" in ref:
+            self.match(ref["condition"], seen, matched if manner == "REGULAR" else [], kind, left, right)
         for one, other in ((left, right), (right, left)) if manner == "REGULAR" and kind in ("INNER", "SEMI") else ():
             for held in other.sight.listed:
                 for name in using:
-                    if name in held.columns and (leaf := sole(one.sight, name)) and (key := leaf.key(name)):
-                        leaf.lists.append((key, self.listed(held, name)))
+                    for leaf in one.leaves if name in held.columns else ():
+                        leaf.lists += [(key, self.listed(held, name))] if (key := one.sight.means(leaf, [name])) else []
         if manner == "ASOF":
             # Fewer rows to the right would change which one is matched, unless whole groups of equals go.
+            alone = len(right.sight.aliases) == 1 and len(right.sight.visible) == 1
             for leaf in right.leaves:
-                alone = leaf is right.leaves[0] and len(right.sight.aliases) == 1
-                leaf.only = {y if b is leaf else x for a, x, b, y in seen.pairs if leaf in (a, b)} if alone else set()
+                leaf.only = (
+                    {(id(one), x) for pair in seen.pairs for one, x in ((pair.a, pair.x), (pair.b, pair.y)) if one in right.sight.visible}
+                    if alone
+                    else set()
+                )
             if kind not in ("INNER", "LEFT"):
                 return Part(seen, [], strict=True)
         if kind in ("SEMI", "ANTI"):
             seen = Sight(left.sight.visible, seen.pairs, left.sight.merged, left.sight.aliases, left.sight.listed, seen.murky)
-        return Part(seen, left.leaves if kind == "ANTI" else both, strict)
+        return Part(seen, both, strict)
 
-    def match(self, ref: Node, seen: Sight, matched: list[Leaf]) -> None:
-        """The condition by which a join matches rows."""
-        if "condition" in ref and matched:
-            self.apply(ref["condition"], seen, matched)
-        elif "condition" in ref:
-            seen.pairs += [pair for part in conjuncts(ref["condition"]) if (pair := equality(part, seen))]
+    def match(self, condition: Node, seen: Sight, matched: list[Leaf], kind: str, left: Part, right: Part) -> None:
+        """The condition by which a join of a kind matches rows of either side; it thins out `matched`."""
+        if kind in ("INNER", "SEMI"):
+            self.apply(condition, seen, matched)
+            return
+        pairs = [pair for part in conjuncts(condition) if (pair := equality(part, seen))]
+        # Of rows that match, all of it is true.
+        self.apply(condition, replace(seen, pairs=[*seen.pairs]), matched)
+        seen.pairs += [one for pair in pairs for one in matching(pair, kind, left, right)]
 
 
 def first_rows(select: Node) -> list[Node]:
@@ -280,12 +274,6 @@ def listing(alias: str, held: Listed | None) -> Part:
     return Part(Sight(aliases=[alias], listed=[held] if held else []))
 
 
-def sole(sight: Sight, name: str) -> Leaf | None:
-    """The one table in sight that has a column."""
-    owners = [leaf for leaf in sight.visible if name in leaf.columns]
-    return owners[0] if len(owners) == 1 and not sight.murky else None
-
-
 def conjuncts(condition: Node) -> list[Node]:
     """The parts of a condition that must all be met."""
     if condition["type"] == "CONJUNCTION_AND":
@@ -300,12 +288,41 @@ def equality(condition: Node, sight: Sight) -> Pair | None:
     left, right = (
         sight.owner(side["column_names"]) if side["type"] == "COLUMN_REF" else None for side in (condition["left"], condition["right"])
     )
-    return (*left, *right) if left and right and left[1] == right[1] and left[0] is not right[0] else None
+    if not left or not right or left[0] is right[0] or left[0].kind(left[1]) != right[0].kind(right[1]):
+        return None
+    return Pair(*left, *right)
+
+
+def matching(pair: Pair, kind: str, left: Part, right: Part) -> list[Pair]:
+    """What two equal columns in the condition of a join say of its rows, by the kind of join: those that have no match need not have them equal."""
+    if kind in ("INNER", "SEMI"):
+        return [pair]
+    missing = left if kind == "RIGHT" else right
+    a, b = (one in missing.sight.visible for one in (pair.a, pair.b))
+    if kind == "FULL":
+        return [replace(pair, outer="both")] if a != b else []
+    if a == b:
+        # Two columns of the side whose rows stay, equal or not; or two of the other's, of which only equal ones are found.
+        return [pair] if a else []
+    return [Pair(pair.b, pair.y, pair.a, pair.x, "one") if a else replace(pair, outer="one")]
 
 
 def own_columns(ref: Node) -> Node:
     """The column names that a reference to a CTE gives."""
     return {"column_name_alias": ref["column_name_alias"]} if ref.get("column_name_alias") else {}
+
+
+def within(node: Node, hidden: Hidden) -> Hidden:
+    """The names that CTEs take inside a node."""
+    ctes = (node.get("cte_map") or {}).get("map", ())
+    if not ctes:
+        return hidden
+    inner = {**hidden}
+    for one in ctes:
+        value = one["value"]
+        body = value.get("query_node") or value.get("query", {}).get("node") or {}
+        inner[one["key"].lower()] = Named(one["key"].lower(), body, value.get("aliases", []), node, inner, as_constant(value))
+    return inner
 
 
 def as_constant(cte: Node) -> Node | None:

@@ -31,13 +31,12 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot], best: str = "polygon_s
     rows = []
     for name, table in TABLES.items():
         shot = snapshots[name]
+        landings = list(lake[name].landings(shot.version).values()) if shot.version >= 0 else []
         refused = open_refusals(lake, name)
-        if not shot.files and not refused:
+        if shot.stats is None and not refused:
             continue
-        landings = lake[name].landings(shot.version)
-        days = {one.session for one in landings.values() if one.held} or {day for file in shot.files for day in (file.first, file.last)}
         # Facts by key: the day on which they were gathered is no session.
-        days = set() if table.kind == "reference" else days
+        days = set() if table.kind == "reference" else {one.session for one in landings if one.held} | spans(shot)
         last = max(days, default=None)
         behind = sessions.between(table, last, due)[1:] if last and table.feeds else []
         rows.append(
@@ -48,12 +47,12 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot], best: str = "polygon_s
                 "first": min(days, default=None),
                 "last": last,
                 "behind": len(behind),
-                "fallback_only": len(fallback_only(landings.values(), best)) if table.feeds else None,
-                "files": len(shot.files),
+                "fallback_only": len(fallback_only(landings, best)) if table.feeds else None,
+                "files": 0 if shot.stats is None else len(shot.stats),
                 "bytes": shot.size,
                 "refused_files": sum(one.whole for one in refused),
                 "refused_rows": sum(one.rows for one in refused),
-                "landed_at": max((one.landed_at for one in landings.values()), default=None),
+                "landed_at": max((one.landed_at for one in landings), default=None),
             }
         )
     total = sum(row["rows"] for row in rows)  # type: ignore[misc]
@@ -62,6 +61,13 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot], best: str = "polygon_s
     span = f", sessions {min(ends)} to {max(ends)}" if ends else ""
     title = f"{lake.root}: {total:,} rows in {len(rows)} tables, {sized(size)}{span}"
     return Report(title, rows, ("files", "landed_at", "bytes"), root=str(lake.root), total_rows=total, total_bytes=size)
+
+
+def spans(shot: Snapshot) -> set[date]:
+    """The first and last session of each file of a snapshot."""
+    if shot.stats is None:
+        return set()
+    return {day for name in ("first", "last") for day in shot.stats[name].unique().to_pylist()}
 
 
 def weaker(one: Landing, best: str) -> bool:
@@ -175,10 +181,14 @@ def state(landed: list[Landing], refused: list[Refusal], missing: int, best: str
     return "missing" if is_due else "not yet due"
 
 
-def open_refusals(lake: Lake, name: str) -> list[Refusal]:
-    """What stands in quarantine of a table and was not made good: no other version of the object was landed since."""
-    landings = lake[name].landings()
-    return [one for one in quarantine.refusals(lake.root, name) if stands(one, landings.get(one.key))]
+def open_refusals(lake: Lake, name: str, landings: Mapping[str, Landing] | None = None) -> list[Refusal]:
+    """What stands in quarantine of a table and was not made good: no other version of the object was landed since.
+
+    `landings` are the table's records, for who has them; else they are read where there is something to compare with them.
+    """
+    refused = list(quarantine.refusals(lake.root, name))
+    known = landings if landings is not None or not refused else lake[name].landings()
+    return [one for one in refused if stands(one, (known or {}).get(one.key))]
 
 
 def stands(refusal: Refusal, landing: Landing | None) -> bool:

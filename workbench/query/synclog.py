@@ -17,6 +17,7 @@ from workbench.lake.journal import NAMES, Journal, Stamp
 from workbench.lake.landings import Landing, newest
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake, LakeTable, utc_now
+from workbench.tables import LONE_DAYS, ROLLUPS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +27,8 @@ DOC = (
     "What every refresh did and tried: a row for each version of an object that landed, and for each attempt that landed nothing. "
     "What has been replaced since is superseded, and the reason says by what. A start without an end was killed, or still goes on."
 )
+# Tables that the lake makes of its own rows.
+OWN = {LONE_DAYS.name, *(one.name for one in ROLLUPS)}
 # The columns as documented, in their order.
 COLUMNS = {
     "id": "string",
@@ -97,7 +100,9 @@ class SyncLog:
 
         with self._lock:
             # DuckDB asks while the session may be declaring views: its lock is not ours to take.
-            versions = {name: shot.version for name, shot in dict(self._shown).items() if shot.version >= 0}
+            # What the lake makes of its own rows was synchronized with nobody.
+            shown = {name: shot for name, shot in dict(self._shown).items() if name not in OWN}
+            versions = {name: shot.version for name, shot in shown.items() if shot.version >= 0}
             try:
                 tried, stamp = self._attempts(), self._tried and self._tried[0]
             except LakeError as fault:

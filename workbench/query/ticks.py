@@ -21,7 +21,7 @@ def ticks(
     Raises `UsageError`, `BadRange` or `UnknownName`.
     """
     declared = table and of_kind(table, "ticks")
-    return source.read(tickers, lambda ticker: declared or table_of(ticker, what), first, last, columns)
+    return ordered(source.read(tickers, lambda ticker: declared or table_of(ticker, what), first, last, columns))
 
 
 def table_of(ticker: str, what: str) -> Table:
@@ -33,6 +33,21 @@ def table_of(ticker: str, what: str) -> Table:
             f"there are no {what} of {ticker}: no table {name} is declared; nothing was read. {what.capitalize()} are in {there}."
         )
     return TABLES[name]
+
+
+def ordered(rows: "pl.DataFrame") -> "pl.DataFrame":
+    """Ticks in order of ticker and time with those of one instant in order of sequence_number, which a source's file need not have them in."""
+    if "sequence_number" not in rows.columns or "sip_timestamp" not in rows.columns:
+        return rows
+    names = ("sip_timestamp", "sequence_number")
+    if rows.select(names).null_count().sum_horizontal().item():
+        # Rows of several asset classes, of which some have neither.
+        return rows.sort("ticker", "timestamp", *names, maintain_order=True)
+    time, number = (rows[name].to_numpy() for name in names)
+    # Where one ticker's rows end and another's begin, a needless sort is all that can come of it.
+    if not ((time[1:] == time[:-1]) & (number[1:] < number[:-1])).any():
+        return rows
+    return rows.sort("ticker", "date", *names, maintain_order=True)
 
 
 def columns(table: Table) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def upkept(root: Path, upkeep: Upkeep, notes: Sequence[str] = ()) -> Report:
         }
         for one in upkeep.done
     ]
-    told = [sentence(upkeep.done, outcome) for outcome in ("compacted", "archived", "dropped", "removed")]
+    told = [sentence(upkeep.done, outcome) for outcome in ("summed up", "compacted", "archived", "dropped", "removed")]
     bad = sum(one.outcome in ("refused", "busy", "failed", "overtaken") for one in upkeep.done)
     told += [f"{bad} not done"] * bool(bad) + [f"{upkeep.left} left for the next run"] * bool(upkeep.left)
     title = f"{root}: {'; '.join(filter(None, told)) or 'nothing to do'}, in {upkeep.seconds:.1f} s"
@@ -42,6 +42,8 @@ def sentence(done: Sequence[Done], outcome: str) -> str:
     files, size = sum(one.files for one in its), sum(one.size for one in its)
     if outcome == "removed":
         return f"{files:,} old files removed ({sized(size)})"
+    if outcome == "summed up":
+        return f"{len(its)} chunks summed up ({sum(one.rows for one in its):,} rows)"
     rows, new_files, new_size = (sum(getattr(one, name) for one in its) for name in ("rows", "new_files", "new_size"))
     after = f" → {new_files:,} files, {sized(new_size)}" if outcome == "compacted" else f" → {sized(new_size)}" * bool(new_size)
     return f"{len(its)} chunks {outcome} ({rows:,} rows, {files:,} files, {sized(size)}{after})"

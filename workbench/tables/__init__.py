@@ -1,6 +1,7 @@
 """What exists: every table, declared once. No I/O.
 
-`TABLES` maps a name to its declaration; flat files fill those in `FED`, retention fills `ARCHIVE`, reference sources fill `REFERENCE`; `locate` tells which table an object key of the vendor's bucket, or of an answer, belongs to.
+`TABLES` maps a name to its declaration; flat files fill those in `FED`, retention fills `ARCHIVE`, reference sources fill `REFERENCE`, the
+lake itself `LONE_DAYS` and `ROLLUPS`; `locate` tells which table an object key of the vendor's bucket, or of an answer, belongs to.
 """
 
 import re
@@ -9,14 +10,33 @@ from datetime import date
 from workbench.errors import UnknownName
 from workbench.tables import answers, archive, crypto, forex, futures, indices, options, reference, stocks
 from workbench.tables.disagreements import DISAGREEMENTS
+from workbench.tables.lone_days import LONE_DAYS
+from workbench.tables.rollups import ROLLUPS
 from workbench.tables.spec import Column, Era, Feed, Table, quote
 
-__all__ = ["ARCHIVE", "DISAGREEMENTS", "FED", "REFERENCE", "TABLES", "Column", "Era", "Feed", "Table", "find", "locate", "quote"]
+__all__ = [
+    "ARCHIVE",
+    "DISAGREEMENTS",
+    "FED",
+    "LONE_DAYS",
+    "REFERENCE",
+    "ROLLUPS",
+    "TABLES",
+    "Column",
+    "Era",
+    "Feed",
+    "Table",
+    "find",
+    "locate",
+    "quote",
+]
 
 FED = tuple(table for module in (stocks, options, indices, forex, crypto, futures) for table in module.TABLES)
 ARCHIVE = archive.archive(FED)
 REFERENCE = reference.TABLES
-TABLES: dict[str, Table] = {table.name: table for table in (*FED, ARCHIVE, DISAGREEMENTS, *REFERENCE)}
+TABLES: dict[str, Table] = {
+    table.name: table for table in (*FED, LONE_DAYS, *(one.table for one in ROLLUPS), ARCHIVE, DISAGREEMENTS, *REFERENCE)
+}
 
 _FEEDS = {feed.prefix: (table, feed) for table in TABLES.values() for feed in table.feeds}
 _KEY = re.compile(r"(?P<prefix>.+)/(?P<year>\d{4})/(?P<month>\d\d)/(?P<day>(?P=year)-(?P=month)-\d\d)\.csv\.gz")

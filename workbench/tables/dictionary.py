@@ -1,6 +1,5 @@
-"""The data dictionary, in Markdown, rendered from the declarations: `python -m workbench.tables.dictionary > data/README.md`."""
+"""The data dictionary of the tables, in Markdown, rendered from the declarations."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
@@ -14,7 +13,7 @@ BASE = (DATE, TIMESTAMP, SOURCE, IS_TEST)
 INTRO = """\
 # The data folder, and what its tables hold
 
-<!-- Generated from workbench/tables: edit there, then run `make dictionary`. -->
+<!-- Generated from workbench/tables and workbench/query: edit there, then run `make dictionary`. -->
 
 This folder holds the lake, unless `WORKBENCH_DATA` names another. Git ignores all of it but this page.
 
@@ -157,12 +156,8 @@ def symbols() -> Iterator[str]:
 
 
 def render() -> str:
-    """The whole dictionary."""
+    """The dictionary of the tables."""
     fed = (line for table in TABLES.values() if table.kind != "reference" for line in section(table))
     told = (line for table in REFERENCE for line in section(table))
     lines = (INTRO, PROMISES, *columns(BASE), *fed, FACTS, *told, *faults(), *symbols())
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(render())

@@ -4,6 +4,8 @@
 -- stand in `disagreements`, which has every one that was seen. Yahoo's prices are adjusted for the splits since, so that before a split they
 -- differ by its ratio: `split_adjusted` marks them, and they say nothing of an error. Volumes and counts of trades differ most often, since sources
 -- count other trades.
+--
+-- Example: SELECT ticker, date, "column", value, other_value, other_source FROM source_disagreements WHERE NOT split_adjusted LIMIT 10
 SELECT
     base_table,
     ticker,
