@@ -26,7 +26,7 @@ from workbench.tables import DISAGREEMENTS, TABLES
 
 # Imported once, before any child: a child is then a fork that takes milliseconds. None of them starts a pool of threads when imported.
 PRELOADED = ["crash.preloaded"]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 TESTS = Path(__file__).parents[1]
 
 

@@ -100,7 +100,7 @@ class Points:
         from deltalake import DeltaTable
         from deltalake.table import TableAlterer
 
-        from workbench.lake import journal
+        from workbench.lake import journal, operations
 
         self.around(DeltaTable, "create_write_transaction", "commit")
         self.around(DeltaTable, "create", "making the table")
@@ -113,4 +113,7 @@ class Points:
         # SQLite opens and writes its files out of Python's sight.
         self.around(journal, "prepare", "making the journal")
         self.around(journal, "insert", "journal write")
+        self.around(operations.File, "_prepare", "making the journal")
+        self.around(operations.Write, "add", "journal write")
+        self.around(operations.Operations, "fold", "taking out of the journal")
         sys.addaudithook(self.audit)

@@ -11,10 +11,10 @@ import workbench.lake.maintain
 import workbench.lake.retention
 import workbench.lake.tiering
 import workbench.refresh.run
-from crash import harness
+from crash import appending, harness, written
 from workbench import sessions
 
-__all__ = ["deltalake", "duckdb", "filelock", "harness", "pandas", "polars", "pyarrow", "workbench"]
+__all__ = ["appending", "deltalake", "duckdb", "filelock", "harness", "pandas", "polars", "pyarrow", "workbench", "written"]
 
 # The calendar of sessions is plain dates once it is computed.
 sessions.calendar("XNYS")

@@ -19,7 +19,7 @@ from flatfiles import STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, TRADE, bar, put, te
 from crash import judge, scenarios
 from crash.harness import forkserver
 from crash.scenarios import FEBRUARY, FOLDED, JANUARY, MARCH, SEALED, TICKERS
-from workbench.errors import Busy
+from workbench.errors import Busy, SourceError
 from workbench.lake import tiering
 from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed
@@ -103,6 +103,11 @@ def write(root: Path, vendor: Path, until: float, seed: int, done: Counter[str])
                         done[tiering.compact(lake[table.name], unit).outcome] += 1
         except Busy:
             done["busy"] += 1
+        except SourceError as fault:
+            # A file that is put in its place while the source looks at it.
+            if "being written" not in str(fault):
+                raise
+            done["failed"] += 1
 
 
 def read(root: Path, vendor: Path, until: float, seed: int, done: Counter[str]) -> None:

@@ -9,10 +9,11 @@ from flatfiles import STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, TRADE, bar, minutes
 
 from workbench import sessions
 from workbench.bench import Workbench
-from workbench.config import Age, Retention, Settings
+from workbench.config import Settings
 from workbench.lake import retention, tiering
 from workbench.lake.store import Lake
 from workbench.lake.vacuum import vacuum
+from workbench.policies import Age, Retention
 from workbench.tables import Table
 
 # The vendor's order of tickers is not that of their bytes.

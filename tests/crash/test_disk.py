@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from flatfiles import STOCK_MINUTE
 
-from crash import judge, scenarios
+from crash import judge, scenarios, written
 from crash.harness import forkserver, told
 from crash.scenarios import FOLDED, SCENARIOS
 from workbench.errors import LakeError
 from workbench.lake import tiering
+from workbench.lake.fold import fold_all
 from workbench.lake.store import Lake
 
 pytestmark = pytest.mark.slow
@@ -175,3 +176,35 @@ def test_a_path_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert {len(rows) for (table, _), rows in state.items() if table == "stock_day"} == {len(scenarios.TICKERS)}
     assert len(state) == 2 * len((*scenarios.JANUARY, *scenarios.FEBRUARY)) + 2
     assert judge.wrong(root) == []
+
+
+WRITING = {"rows": written.few, "a large batch": written.many, "a transaction": written.several, "a fold": written.fold}
+
+
+@pytest.mark.parametrize("left", [0, 8192, 65536])
+@pytest.mark.parametrize("what", WRITING)
+def test_a_full_disk_takes_none_of_what_people_write_or_all_of_it(small: Path, what: str, left: int) -> None:
+    root = small / "lake"
+    (written.pending if what == "a fold" else written.folded)(root)
+    before = written.seen(root)
+    filler = fill(small, left)
+
+    fault = fault_of(lambda: WRITING[what](root))
+
+    filler.unlink()
+    during = written.seen(root)
+    if fault:
+        assert isinstance(fault, LakeError), repr(fault)
+        assert "is full" in str(fault), str(fault)
+        assert "Free some space" in str(fault), str(fault)
+    else:
+        assert left, "there was no room at all"
+    if during == before:
+        WRITING[what](root)
+    fold_all(root)
+    after = written.seen(root)
+    # What was written before the disk was full, and could not be folded, is there; else it was written now.
+    assert during in (before, after)
+    assert (after != before) == (what != "a fold")
+    assert written.swept(root) == []
+    assert written.seen(root) == after

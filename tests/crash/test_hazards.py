@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -31,10 +32,15 @@ def vendor(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def root(tmp_path: Path, vendor: Path) -> Path:
+def root(tmp_path: Path, vendor: Path, made_once: Callable[..., None]) -> Path:
     """A lake with hot sessions of two months."""
-    scenarios.hot(tmp_path / "lake", vendor)
+    made_once(landing, tmp_path)
     return tmp_path / "lake"
+
+
+def landing(home: Path) -> None:
+    (home / "vendor").mkdir()
+    scenarios.hot(home / "lake", home / "vendor")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from workbench import __version__
 from workbench.errors import Busy, LakeError
-from workbench.lake import journal as module
+from workbench.lake import sqlitefile as module
 from workbench.lake.journal import Attempt, Journal
 
 FAILED = Attempt(
@@ -142,7 +142,7 @@ def test_threads_share_a_journal(tmp_path: Path) -> None:
 def test_four_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
     writers = [writer(tmp_path, f"w{n}", 100) for n in range(4)]
     for one in writers:
-        one.communicate(timeout=60)
+        one.communicate(timeout=240)
     assert [one.returncode for one in writers] == [0, 0, 0, 0]
     told = sorted((one.source, int(one.symbol or -1)) for one in Journal(tmp_path).attempts())
     assert told == sorted((f"w{n}", k) for n in range(4) for k in range(100) for _ in range(2))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -14,9 +15,10 @@ import pytest
 from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, THU, TRADE, bar, minutes, put, text, trade
 
 from workbench.bench import Workbench
-from workbench.config import Age, Maintain, Retention, Settings
+from workbench.config import Settings
 from workbench.errors import BadRange, BrokenPromise, Busy, UnknownName, UsageError
 from workbench.lake import maintain, tiering, vacuum
+from workbench.policies import Age, Maintain, Retention
 from workbench.tables import find
 
 APRIL = date(2024, 4, 9)
@@ -28,11 +30,14 @@ def bench_with(root: Path, *, retention: dict[str, Retention] | None = None, **u
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
+def bench(tmp_path: Path, made_once: Callable[..., None]) -> Workbench:
     """Minutes and day bars of four old sessions, hot."""
-    made = bench_with(tmp_path)
-    land(made, tmp_path)
-    return made
+    made_once(landing, tmp_path)
+    return bench_with(tmp_path)
+
+
+def landing(home: Path) -> None:
+    land(bench_with(home), home)
 
 
 def land(bench: Workbench, tmp_path: Path) -> None:

@@ -28,15 +28,18 @@ from workbench.lake.snapshots import Snapshot
 
 @pytest.fixture
 def vendor(tmp_path: Path) -> Path:
-    put(tmp_path / "vendor", STOCK_DAY, THU, text([bar("AAA"), bar("BBB")]))
     return tmp_path / "vendor"
 
 
 @pytest.fixture
-def bench(tmp_path: Path, vendor: Path) -> Workbench:
-    bench = Workbench(Settings.load(env={}, data=str(tmp_path / "lake")))
-    bench.refresh(source=f"folder:{vendor}").run()
-    return bench
+def bench(tmp_path: Path, made_once: Callable[..., None]) -> Workbench:
+    made_once(landing, tmp_path)
+    return Workbench(Settings.load(env={}, data=str(tmp_path / "lake")))
+
+
+def landing(home: Path) -> None:
+    put(home / "vendor", STOCK_DAY, THU, text([bar("AAA"), bar("BBB")]))
+    Workbench(Settings.load(env={}, data=str(home / "lake"))).refresh(source=f"folder:{home / 'vendor'}").run()
 
 
 def held(bench: Workbench) -> list[readers.Span]:

@@ -157,6 +157,33 @@ def test_closes_too_far_from_the_date_say_nothing(tmp_path: Path) -> None:
     assert told(lake)[day] == (None, NO_CLOSES)
 
 
+def test_closes_under_the_symbol_of_then_are_a_splits_too(tmp_path: Path) -> None:
+    days = prices(LATE)
+    lake = landed(tmp_path, {day: close for day, close in days.items() if day < LATE}, "OLD")
+    lake = landed(tmp_path, {day: close for day, close in days.items() if day >= LATE})
+    take(lake, split(LATE))
+    assert told(lake)[LATE] == (None, NO_CLOSES)
+    spells: list[Row] = [{"asset": "ACME", "ticker": "OLD", "last_date": LATE - timedelta(days=1)}, {"asset": "ACME", "ticker": "ACME"}]
+    update(lake, Gathered("ticker_changes", "k", [*spells, {"asset": "NEW", "ticker": "OLD", "first_date": LATE}]), "polygon_api", now=NOW)
+
+    # News of symbols is reason enough to look again.
+    assert [one.table for one in calendar_events.follow(lake, ["ticker_changes"], now=NOW) if one.committed][:1] == ["splits"]
+
+    assert told(lake)[LATE][1].startswith("agrees: raw closes 650 to 65")
+    assert not resolve_splits(lake, now=NOW).committed
+
+
+def test_another_companys_closes_say_nothing_of_a_split(tmp_path: Path) -> None:
+    lake = landed(tmp_path, prices(LATE))
+    spells: list[Row] = [
+        {"asset": "GONE", "ticker": "ACME", "last_date": LATE - timedelta(days=1)},
+        {"asset": "ACME", "ticker": "ACME", "first_date": LATE},
+    ]
+    update(lake, Gathered("ticker_changes", "k", spells), "polygon_api", now=NOW)
+    take(lake, split(LATE))
+    assert told(lake)[LATE] == (None, NO_CLOSES)
+
+
 @REAL
 @pytest.mark.shared
 def test_real_splits_against_real_closes(tmp_path: Path) -> None:

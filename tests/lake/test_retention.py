@@ -1,6 +1,6 @@
 """Retention: old chunks leave their table whole, for the archive or for good; a killed run converges, and nothing else is touched."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,11 +10,12 @@ import pytest
 from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, THU, TRADE, bar, minutes, put, text, trade
 
 from workbench.bench import Workbench
-from workbench.config import Age, Retention, Settings
+from workbench.config import Settings
 from workbench.errors import BrokenPromise, Busy
 from workbench.lake import archive, retention, tiering
 from workbench.lake.retention import Left
 from workbench.lake.store import LakeTable
+from workbench.policies import Age, Retention
 from workbench.tables import TABLES, find
 
 TODAY = date(2026, 3, 2)
@@ -32,8 +33,12 @@ def bench(tmp_path: Path) -> Workbench:
 
 @pytest.fixture
 def vendor(tmp_path: Path) -> Path:
+    return vendor_of(tmp_path)
+
+
+def vendor_of(home: Path) -> Path:
     """Minutes of five sessions in three months, and day bars of the first three."""
-    folder = tmp_path / "vendor"
+    folder = home / "vendor"
     for n, day in enumerate((THU, FRI, MON, APRIL, JUNE)):
         put(folder, STOCK_MINUTE, day, text([*minutes("AAA", day, 30 + n), *minutes("MMM", day, 20), *minutes("ZZZ", day, 10 + n)]))
     for day in (THU, FRI, MON):
@@ -42,9 +47,13 @@ def vendor(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def landed(bench: Workbench, vendor: Path) -> Workbench:
-    land(bench, vendor)
+def landed(bench: Workbench, tmp_path: Path, made_once: Callable[..., None]) -> Workbench:
+    made_once(landing, tmp_path)
     return bench
+
+
+def landing(home: Path) -> None:
+    land(Workbench(Settings.load(env={}, data=str(home / "lake"))), vendor_of(home))
 
 
 def land(bench: Workbench, vendor: Path, *tables: str) -> None:

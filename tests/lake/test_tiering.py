@@ -19,6 +19,8 @@ from workbench.config import Settings
 from workbench.errors import BrokenPromise, Busy
 from workbench.lake import cold, tiering
 from workbench.lake.store import LakeTable
+from workbench.lake.vacuum import vacuum
+from workbench.lake.verify import verify
 from workbench.refresh.summary import Summary
 from workbench.tables import Table, find
 
@@ -453,6 +455,33 @@ def test_a_chunk_that_moved_while_it_was_compacted_is_left_for_the_next(
     [unit] = tiering.due(hot)
     assert tiering.compact(hot, unit).outcome == "compacted"
     assert counts(bench)[FEBRUARY[0]] == 3
+
+
+@pytest.mark.usefixtures("unlocked")
+def test_a_cold_chunk_that_is_replaced_and_vacuumed_while_a_session_of_it_is_published_again_waits_for_the_next_refresh(
+    bench: Workbench, vendor: Path, hot: LakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [unit] = tiering.due(hot)
+    tiering.compact(hot, unit)
+    publish(vendor, FEBRUARY[:1], tickers=["A"])
+    real, removed = cold.make, list[int]()
+
+    def meanwhile(*given: Any) -> cold.Written:
+        if not removed:
+            removed.append(0)
+            refresh(Workbench(bench.settings), vendor)
+            removed.extend(len(one.retired) for one in vacuum(bench.lake, timedelta(0), dry_run=False))
+        return real(*given)
+
+    monkeypatch.setattr(cold, "make", meanwhile)
+    run = refresh(bench, vendor)
+
+    assert sum(removed) > 0
+    assert [one.outcome for one in run.done if one.step.table == hot.table.name] == ["overtaken"]
+    monkeypatch.undo()
+    refresh(bench, vendor)
+    assert counts(bench)[FEBRUARY[0]] == 3
+    assert verify(bench.lake).faults == []
 
 
 def test_a_session_compacted_while_it_was_published_again_waits_for_the_next_refresh(

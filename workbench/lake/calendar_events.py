@@ -68,7 +68,8 @@ def follow(lake: Lake, tables: Collection[str], *, now: datetime | None = None) 
     To be called at the end of a refresh; costs nothing if nothing of it has changed. Raises as `reference.update` does.
     """
     done = []
-    if "stock_day" in tables and lake["splits"].exists:
+    # Closes, or under which symbol they are, may say something else of a split now.
+    if {"stock_day", "ticker_changes"} & set(tables) and lake["splits"].exists:
         done.append(resolve_splits(lake, now=now))
     if {"splits", "dividends", "calendar_events"} & set(tables) or any(one.committed for one in done):
         done.append(derive(lake, now=now))

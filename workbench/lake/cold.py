@@ -210,7 +210,7 @@ def make(
     chunk: str,
     bounds: Sequence[str],
     n: int,
-    gone: Collection[Given],
+    gone: Collection[Part | Given],
     fresh: Sequence[Path],
     frames: "Sequence[pl.DataFrame]",
     rows: int,

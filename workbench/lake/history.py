@@ -93,5 +93,6 @@ def sound(folder: Path, undone: str) -> History:
     """A table's history. Raises `LakeError` if a commit is missing or cannot be read: what it lists would look like nobody's."""
     found = history(folder)
     for path, why in found.faults.items():
-        raise LakeError(f"{path} is damaged ({why}); {undone}. Run `workbench verify {folder.name}`, which says what to do.")
+        name = folder.name if folder.parent.name == "main" else f"{folder.parent.name}.{folder.name}"
+        raise LakeError(f"{path} is damaged ({why}); {undone}. Run `workbench verify {name}`, which says what to do.")
     return found

@@ -5,46 +5,22 @@ a process that is killed leaves what it recorded. A journal that is damaged is s
 and of the data nothing depends on it.
 """
 
-import errno
-import os
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from threading import RLock
 from typing import Any, NamedTuple, TypeVar
 
-from filelock import FileLock
-
 from workbench import __version__
-from workbench.errors import Busy, LakeError
+from workbench.lake.sqlitefile import DAMAGED, Opened, SqliteFile, code_of, whole
 from workbench.lake.store import utc_now
-
-# For so long a writer waits for the others: a commit takes well below a millisecond.
-PATIENCE_S = 30.0
-
-DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-FULL = {sqlite3.SQLITE_FULL}
-FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
-HELD = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-NO_SPACE, READ_ONLY = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}, {errno.EROFS, errno.EACCES, errno.EPERM}
-
-# The version of the tables below. Later ones may add columns and tables; an older library leaves those alone.
-SCHEMA = 1
-
-# Connections that a parent process opened, which must not be closed here: that would drop locks which are the parent's.
-INHERITED: list[sqlite3.Connection] = []
 
 # How the reason of a run ends that came to its end without bringing some of what it was for.
 NOTHING = "brought nothing"
 
 T = TypeVar("T")
-# Whose connection it is, and to which file.
-Opened = tuple[int, int, int, int]
 
 
 class Stamp(NamedTuple):
@@ -89,20 +65,13 @@ NAMES = tuple(field.name for field in fields(Attempt))
 COLUMNS = {name: "INTEGER NOT NULL DEFAULT 0" if name in COUNTED else "TEXT" for name in NAMES}
 
 
-class Journal:
+class Journal(SqliteFile):
     """The attempts of one lake, at `journal/journal.db` under its root. The file is made by the first record. Safe for threads and forks."""
 
     def __init__(self, root: Path):
-        self.root = root
-        self.path = root / "journal" / "journal.db"
+        super().__init__(root, "journal")
         # What happened to the journal itself in this process, in sentences: that it was damaged and set aside.
         self.notes: list[str] = []
-        self._lock = RLock()
-        self._con: sqlite3.Connection | None = None
-        self._opened: Opened | None = None
-
-    def __repr__(self) -> str:
-        return f"<Journal at {self.path}>"
 
     # ------------------------------------------------------------------ write, read
 
@@ -158,76 +127,23 @@ class Journal:
         newest = self._asked(lambda con: int(con.execute(query).fetchall()[0][0]), "the journal was not read")
         return Stamp(self._opened, newest or 0)
 
-    def close(self) -> None:
-        """Let go of the file; the next call opens it again."""
-        with self._lock:
-            if self._con is not None:
-                if self._opened and self._opened[0] == os.getpid():
-                    self._con.close()
-                else:
-                    INHERITED.append(self._con)
-            self._con, self._opened = None, None
-
     # ------------------------------------------------------------------ the file
+
+    def _prepare(self, con: sqlite3.Connection) -> None:
+        prepare(con)
 
     def _asked(self, question: Callable[[sqlite3.Connection], T], undone: str, *, make: bool = False) -> T | None:
         """What the open file answers; None if there is none. A damaged one is set aside, and a new one asked."""
         with self._lock:
             for again in (True, True, False):
                 try:
-                    con = self._open(make=make)
-                    return None if con is None else question(con)
-                except (sqlite3.Error, OSError) as fault:
-                    code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
-                    if not make and "no such table" in str(fault):
-                        # Made by a process that was killed before it was done, in a folder that cannot be written here.
-                        return None
-                    if code not in DAMAGED or not again:
-                        raise self._meant(fault, code, undone) from fault
+                    return super()._asked(question, undone, make=make)
+                except Exception as meant:
+                    fault = meant.__cause__
+                    if not again or not isinstance(fault, sqlite3.Error) or code_of(fault) not in DAMAGED:
+                        raise
                     self._set_aside(str(fault), undone)
         return None
-
-    def _open(self, *, make: bool) -> sqlite3.Connection | None:
-        """The connection to the file that has the name now: another process may have set the old one aside."""
-        try:
-            there = self._there()
-        except FileNotFoundError:
-            self.close()
-            if not make:
-                return None
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connect()
-        else:
-            if self._con is None or self._opened != there:
-                self.close()
-                self._connect()
-        return self._con
-
-    def _there(self) -> Opened:
-        stat = self.path.stat()
-        # What cannot be written is read without locks, and anew if it has changed.
-        return os.getpid(), stat.st_dev, stat.st_ino, 0 if self._writable else stat.st_mtime_ns
-
-    @property
-    def _writable(self) -> bool:
-        return os.access(self.path.parent, os.W_OK) and (not self.path.exists() or os.access(self.path, os.W_OK))
-
-    def _connect(self) -> None:
-        # In a folder that cannot be written nobody keeps a write-ahead log beside the file: it stands still, and needs no locks.
-        still = "ro" if self.path.with_name(f"{self.path.name}-wal").exists() else "ro&immutable=1"
-        mode = "rwc" if self._writable else still
-        con = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", PATIENCE_S, 0, None, check_same_thread=False, uri=True)
-        try:
-            con.execute("PRAGMA synchronous = NORMAL")
-            if mode == "rwc" and version_of(con) < SCHEMA:
-                # One process at a time: to change to write-ahead logging SQLite must be alone, and waits for nobody.
-                with self._alone():
-                    prepare(con)
-            opened = self._there()
-        except BaseException:
-            con.close()
-            raise
-        self._con, self._opened = con, opened
 
     def _set_aside(self, why: str, undone: str) -> None:
         """Give a damaged file another name, so that a new one can be begun, and say so in the new one."""
@@ -249,7 +165,7 @@ class Journal:
                 )
                 self.path.with_name(f"{name}.txt").write_text(note + "\n")
         except OSError as fault:
-            raise self._meant(fault, 0, undone) from fault
+            raise self._meant(fault, undone) from fault
         self.notes.append(note)
         self.record([Attempt("", "journal", "data_sync_log", "", "failed", reason=f"LakeError: {note}")])
 
@@ -259,30 +175,6 @@ class Journal:
         except FileNotFoundError:
             return None
         return stat.st_dev, stat.st_ino
-
-    def _alone(self) -> FileLock:
-        path = self.root / "locks" / "journal.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path, timeout=PATIENCE_S)
-
-    def _meant(self, fault: Exception, code: int, undone: str) -> Exception:
-        """What an error of SQLite's, or of the disk's, means."""
-        if code in FULL or (isinstance(fault, OSError) and fault.errno in NO_SPACE):
-            return LakeError(f"the disk that holds {self.path} is full: {undone}. Free some space and run the command again.")
-        if code in FORBIDDEN or isinstance(fault, PermissionError) or (isinstance(fault, OSError) and fault.errno in READ_ONLY):
-            return LakeError(
-                f"{self.path} cannot be opened or written ({fault}): {undone}. Give yourself the right to write there, or take another root "
-                "with WORKBENCH_DATA."
-            )
-        if code in HELD or isinstance(fault, TimeoutError):
-            return Busy(f"{self.path} was held by another process for {PATIENCE_S:.0f} s: {undone}. Run the command again.")
-        return LakeError(f"{self.path} could not be used ({type(fault).__name__}: {fault}): {undone}. Run the command again.")
-
-
-def version_of(con: sqlite3.Connection) -> int:
-    """The version of the tables in a file; 0 in a new one."""
-    [(version,)] = con.execute("PRAGMA user_version").fetchall()
-    return int(version)
 
 
 def prepare(con: sqlite3.Connection) -> None:
@@ -296,7 +188,7 @@ def prepare(con: sqlite3.Connection) -> None:
             con.execute(f"ALTER TABLE attempts ADD COLUMN {name} {COLUMNS[name]}")
         con.execute("CREATE UNIQUE INDEX IF NOT EXISTS attempts_id ON attempts (id)")
         con.execute("CREATE INDEX IF NOT EXISTS attempts_dataset ON attempts (dataset)")
-        con.execute(f"PRAGMA user_version = {SCHEMA}")
+        con.execute(f"PRAGMA user_version = {Journal.SCHEMA}")
 
 
 def insert(con: sqlite3.Connection, attempts: Sequence[Attempt]) -> None:
@@ -304,20 +196,6 @@ def insert(con: sqlite3.Connection, attempts: Sequence[Attempt]) -> None:
     text = f"INSERT OR IGNORE INTO attempts ({', '.join(NAMES)}) VALUES ({', '.join('?' * len(NAMES))})"
     with whole(con):
         con.executemany(text, [tuple(plain(getattr(one, name)) for name in NAMES) for one in attempts])
-
-
-@contextmanager
-def whole(con: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that writes, from its start: all of it stands, or nothing."""
-    con.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        con.execute("COMMIT")
-    except BaseException:
-        # A full disk ends the transaction by itself.
-        with suppress(sqlite3.Error):
-            con.execute("ROLLBACK")
-        raise
 
 
 def complete(attempt: Attempt) -> Attempt:

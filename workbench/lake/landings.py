@@ -73,11 +73,17 @@ class Landing:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Landing":
         """The record as a commit holds it; fields of later versions of the library are ignored."""
-        known: dict[str, Any] = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        fields = cls.__dataclass_fields__
+        known: dict[str, Any] = record if record.keys() == fields.keys() else {name: record[name] for name in fields if name in record}
         for name in ("files", "notes", "aliases", "asked"):
             known[name] = tuple(known.get(name, ()))
         known["session"] = date.fromisoformat(known["session"])
-        return cls(**known)
+        if len(known) < len(fields):
+            return cls(**known)
+        # Of years of sessions there are tens of thousands: a frozen class sets each field by a call of its own.
+        made = object.__new__(cls)
+        made.__dict__.update(known)
+        return made
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.errors import WorkbenchError
+from workbench.lake.operations import Operations
 from workbench.lake.processes import dead, ours
 
 DAY_S = 24 * 3600.0
@@ -75,9 +77,26 @@ def abandoned(root: Path, scratch: Path, spill: Path) -> Iterator[tuple[str, Pat
         # Delta writes a commit beside its place and moves it there.
         if (path.suffix == ".tmp" or "#" in path.name) and idle_s(path) > DAY_S:
             yield "drafts of a commit", path
+    yield from (("rows of a write that was not finished, or that is folded", path) for path in unnamed(root))
     for path in (root / "quarantine").glob("*/*/*"):
         if (path.name.startswith(".") or unexplained(path)) and idle_s(path) > DAY_S:
             yield "refused, without a record", path
+
+
+def unnamed(root: Path) -> Iterator[Path]:
+    """The files of rows that the journal does not name, and that nobody has touched for a day; a fold touches them when it takes them out of it."""
+    # The disk first: a file that is written down meanwhile is then named.
+    old = [path for path in (root / "journal" / "rows").glob("*") if idle_s(path) > DAY_S]
+    if old:
+        journal = Operations(root)
+        try:
+            named = journal.files()
+        except WorkbenchError:
+            # What it names is not known then.
+            return
+        finally:
+            journal.close()
+        yield from (path for path in old if path not in named)
 
 
 def unexplained(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Upkeep: retention, compaction, vacuum and cleaning as a list of tasks, done one after another until the time is up.
+"""Upkeep: folding, retention, compaction, vacuum and cleaning as a list of tasks, done one after another until the time is up.
 
 Every task leaves the lake whole, so that it can be stopped between any two; a table whose task fails is left alone for the rest of the run.
 """
@@ -17,11 +17,17 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from workbench import sessions
-from workbench.config import Maintain, Settings
+from workbench.config import Settings
 from workbench.errors import BadRange, Busy, UsageError, WorkbenchError
-from workbench.lake import cold, leftovers, retention, tiering, vacuum
+from workbench.lake import cold, leftovers, retention, rollups, tiering, vacuum
+from workbench.lake.disk import disk
+from workbench.lake.fold import fold
+from workbench.lake.operations import Operations
+from workbench.lake.records import record_named
 from workbench.lake.store import Lake, LakeTable, utc_now
+from workbench.policies import Maintain
 from workbench.tables import TABLES
+from workbench.tables.record import Record
 from workbench.tables.spec import span_of
 
 DAY_S = 86_400
@@ -31,7 +37,7 @@ NEWEST_SESSIONS = 5
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a task: compacted, archived, dropped, removed; or refused, overtaken, busy, failed, and why."""
+    """What became of a task: folded, compacted, archived, dropped, removed; or refused, overtaken, busy, failed, and why."""
 
     kind: str
     table: str
@@ -114,11 +120,14 @@ def due(lake: Lake, settings: Settings, *, now_and_then: bool = False) -> Iterat
     `now_and_then` looks for files to remove once a day only: that reads the whole log.
     """
     policy, today = settings.maintain, sessions.today()
+    yield from found("fold", "", lambda: folds(lake))
     spill = Path(settings.temp) if settings.temp else None
     vacuumed = lake.root / "locks" / "vacuumed"
     if not now_and_then or not vacuumed.exists() or time.time() - vacuumed.stat().st_mtime >= DAY_S:
         yield Task("clean", "", "", lambda: cleaned(lake, settings.scratch, spill))
         yield Task("vacuum", "", "", lambda: swept(lake, settings, vacuumed))
+    # What retention takes out is summed up before.
+    yield from found("roll up", "", lambda: summing_up(lake))
     yield from leaving(lake, settings)
     tasks: list[Task] = []
     for table in map(lake.__getitem__, TABLES):
@@ -176,6 +185,21 @@ def task_of(table: LakeTable, unit: tiering.Unit) -> Task:
     return Task("compact", table.table.name, unit.chunk, work)
 
 
+def summing_up(lake: Lake) -> Iterator[Task]:
+    """The sessions that are not summed up yet, or not as they are now, as tasks, newest first."""
+
+    def task(one: rollups.Work) -> Task:
+        def work() -> Iterator[Done]:
+            began, count = time.monotonic(), rollups.done(lake, one)
+            rows = sum(file.rows for file in lake[one.rollup.name].snapshot().files if file.chunk == one.chunk)
+            why = f"{count} sessions" if one.days else "files put together"
+            yield Done("roll up", one.rollup.name, one.chunk, "summed up", rows, seconds=time.monotonic() - began, reason=why)
+
+        return Task("roll up", one.rollup.name, one.chunk, work)
+
+    yield from map(task, rollups.due(lake))
+
+
 def leaving(lake: Lake, settings: Settings) -> Iterator[Task]:
     """What the policies take out, as tasks, oldest first."""
 
@@ -191,6 +215,23 @@ def leaving(lake: Lake, settings: Settings) -> Iterator[Task]:
     for name, policy in settings.retention.items():
         tasks += found("retain", name, lambda: map(task, retention.plan(lake, {name: policy})))  # noqa: B023
     yield from sorted(tasks, key=oldest)
+
+
+def folds(lake: Lake) -> Iterator[Task]:
+    """What the journal holds of tables that people write, as tasks: rows are folded into Delta tables."""
+
+    def task(record: Record) -> Task:
+        def work() -> Iterator[Done]:
+            if made := fold(lake.root, record):
+                yield Done("fold", made.table, "", "folded", made.rows, made.removed, made.files, seconds=made.seconds)
+
+        return Task("fold", record.full, "", work)
+
+    journal = Operations(lake.root)
+    try:
+        yield from [task(record) for name in journal.held() if (record := record_named(lake.root, name))]
+    finally:
+        journal.close()
 
 
 def cleaned(lake: Lake, scratch: Path, spill: Path | None) -> list[Done]:
@@ -271,14 +312,16 @@ def alone(root: Path) -> Iterator[None]:
     """One maintenance of a lake at a time. Raises `Busy` and says whose it is; the lock of a process that is killed is free."""
     path = root / "locks" / "maintain.lock"
     told = path.with_suffix(".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
+    with disk(root, "nothing was maintained"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as fault:
+            raise Busy(f"the lake in {root} is being maintained{holder(told)}; nothing was done. Wait until that has finished.") from fault
     try:
-        lock.acquire(timeout=0)
-    except Timeout as fault:
-        raise Busy(f"the lake in {root} is being maintained{holder(told)}; nothing was done. Wait until that has finished.") from fault
-    try:
-        told.write_text(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": utc_now()}))
+        with disk(root, "nothing was maintained"):
+            told.write_text(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": utc_now()}))
         yield
     finally:
         told.unlink(missing_ok=True)
@@ -297,8 +340,10 @@ def holder(told: Path) -> str:
 def line(upkeep: Upkeep) -> str:
     """What was done, in a line; empty if nothing was to do."""
     parts = []
-    for kind, word in (("retain", "archived or dropped"), ("compact", "compacted")):
-        its = [one for one in upkeep.done if one.kind == kind and one.outcome in ("archived", "dropped", "compacted")]
+    if folded := [one for one in upkeep.done if one.outcome == "folded"]:
+        parts.append(f"{sum(one.rows for one in folded):,} written rows of {', '.join(one.table for one in folded)} folded")
+    for kind, word in (("roll up", "summed up"), ("retain", "archived or dropped"), ("compact", "compacted")):
+        its = [one for one in upkeep.done if one.kind == kind and one.outcome in ("summed up", "archived", "dropped", "compacted")]
         if its:
             names = ", ".join(dict.fromkeys(one.table for one in its))
             parts.append(f"{len(its)} chunk{'s' * (len(its) != 1)} of {names} {word} ({sum(one.rows for one in its):,} rows)")

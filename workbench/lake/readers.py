@@ -15,6 +15,7 @@ A reader of the past cannot go on to a newer version: it registers, and vacuum l
 import json
 import os
 import platform
+import threading
 import time
 import uuid
 import weakref
@@ -47,6 +48,8 @@ class Reader:
         self._before: dict[str, list[tuple[int, float]]] = {}
         self._touched = 0.0
         self._made = False
+        # The lake's tables and those that people write are registered by threads of their own.
+        self._lock = threading.RLock()
         self._started = started(os.getpid())
         # weakref.finalize also runs when the interpreter ends.
         self._gone = weakref.finalize(self, remove, self.path, os.getpid())
@@ -68,15 +71,16 @@ class Reader:
 
     def hold(self, versions: Mapping[str, int]) -> None:
         """Register versions as the ones that are read now; those they take the place of count for a day longer."""
-        now = time.monotonic()
-        for name, version in versions.items():
-            before = [held for held in self._before.get(name, ()) if now - held[1] < AFTER_S]
-            left = self._now.get(name, version)
-            if left >= 0 and left != version and not (before and now - before[-1][1] < APART_S):
-                before.append((left, now))
-            self._before[name] = before
-            self._now[name] = version
-        self._write()
+        with self._lock:
+            now = time.monotonic()
+            for name, version in versions.items():
+                before = [held for held in self._before.get(name, ()) if now - held[1] < AFTER_S]
+                left = self._now.get(name, version)
+                if left >= 0 and left != version and not (before and now - before[-1][1] < APART_S):
+                    before.append((left, now))
+                self._before[name] = before
+                self._now[name] = version
+            self._write()
 
     @property
     def spans(self) -> dict[str, Span]:
@@ -88,11 +92,12 @@ class Reader:
         """Say to other machines that this reader lives: once an hour, one system call."""
         if time.monotonic() - self._touched < TOUCH_S or not self.spans:
             return
-        try:
-            os.utime(self.path)
-            self._touched = time.monotonic()
-        except OSError:
-            self._write()
+        with self._lock:
+            try:
+                os.utime(self.path)
+                self._touched = time.monotonic()
+            except OSError:
+                self._write()
 
     def close(self) -> None:
         """Take the registration back."""

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from workbench import __version__
 from workbench.errors import Busy, LakeError, UsageError
 from workbench.lake import quarantine
+from workbench.lake.delta import pause
 from workbench.lake.disk import disk, place, scratch, sync
 from workbench.lake.footers import Footer
 from workbench.lake.landing import sha256
@@ -26,7 +27,7 @@ from workbench.lake.landings import Landed, Landing, NewFile
 from workbench.lake.quarantine import Refusal
 from workbench.lake.reference_merge import Merged, frame, merge
 from workbench.lake.reference_rows import check
-from workbench.lake.store import NO_BUCKET, Lake, LakeTable, pause
+from workbench.lake.store import NO_BUCKET, Lake, LakeTable
 from workbench.lake.types import polars_type
 from workbench.sources.reference import Gathered, Refused
 from workbench.tables import Table, find

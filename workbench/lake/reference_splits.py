@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from math import log
 from typing import TYPE_CHECKING
 
-from workbench.lake.reference import WHOLE, Updated, rewrite
+from workbench.lake.reference import WHOLE, Updated, rewrite, rows_of
 from workbench.lake.reference_merge import Merged
 from workbench.lake.store import Lake
 
@@ -116,7 +116,10 @@ def splits(held: "pl.DataFrame", around: "pl.DataFrame") -> Iterator[Split]:
 
 
 def closes(lake: Lake, held: "pl.DataFrame") -> "pl.DataFrame":
-    """The raw closes around each split: ticker, execution_date, before, after; no row where there are none."""
+    """The raw closes around each split: ticker, execution_date, before, after; no row where there are none.
+
+    A share that had another symbol then has its closes under that one.
+    """
     import polars as pl
 
     wanted = held.select("ticker", "execution_date").unique()
@@ -128,9 +131,11 @@ def closes(lake: Lake, held: "pl.DataFrame") -> "pl.DataFrame":
     if not near or not len(wanted):
         return pl.DataFrame(schema={"ticker": pl.String(), "execution_date": pl.Date(), "before": pl.Float64(), "after": pl.Float64()})
     bars = pl.scan_parquet([home.folder / file.path for file in near], glob=False, hive_partitioning=False)
-    bars = bars.filter(pl.col("close") > 0, ~pl.col("source").is_in(ADJUSTED)).select("ticker", "date", "close")
+    bars = bars.filter(pl.col("close") > 0, ~pl.col("source").is_in(ADJUSTED)).select("date", "close", symbol="ticker")
     day, split = pl.col("date"), pl.col("execution_date")
-    pairs = bars.join(wanted.lazy(), on="ticker").filter(day >= split - NEAR, day <= split + NEAR)
+    pairs = bars.join(symbols(lake, wanted).lazy(), on="symbol").filter(
+        day >= split - NEAR, day <= split + NEAR, day.is_between("first_date", "last_date")
+    )
     return (
         pairs.group_by("ticker", "execution_date")
         .agg(
@@ -139,6 +144,23 @@ def closes(lake: Lake, held: "pl.DataFrame") -> "pl.DataFrame":
         )
         .collect(engine="streaming")
     )
+
+
+def symbols(lake: Lake, wanted: "pl.DataFrame") -> "pl.DataFrame":
+    """Which symbols the share of each split had when: ticker, execution_date, symbol, first_date, last_date; its ticker, if nothing is told."""
+    import polars as pl
+
+    last, first = pl.col("last_date").fill_null(date.max), pl.col("first_date")
+    spells = rows_of(lake, "ticker_changes").select("asset", "first_date", symbol="ticker", last_date=last).sort("asset", "last_date")
+    before = pl.col("last_date").shift(1).over("asset") + pl.duration(days=1)
+    spells = spells.with_columns(first.fill_null(before).fill_null(date.min))
+    day = pl.col("execution_date")
+    of = wanted.join(spells, left_on="ticker", right_on="symbol").filter(day.is_between("first_date", "last_date"))
+    # Of two that are told to have had the ticker, the one that gave it up first.
+    of = of.sort("last_date").unique(["ticker", "execution_date"], keep="first").select("ticker", "execution_date", "asset")
+    alone = wanted.join(of, on=["ticker", "execution_date"], how="anti")
+    plain = alone.with_columns(symbol="ticker", first_date=pl.lit(date.min), last_date=pl.lit(date.max))
+    return pl.concat([of.join(spells, on="asset").select(plain.columns), plain])
 
 
 def resolved(found: Sequence[Split]) -> dict[Split, tuple[date | None, str]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cache
 
 from workbench.errors import LakeError, UnknownName, UsageError
 from workbench.lake import tiering
@@ -22,14 +23,14 @@ from workbench.lake.readers import exclusive
 from workbench.lake.snapshots import LiveFile
 from workbench.lake.store import Lake, LakeTable, utc_now
 from workbench.tables import ARCHIVE, TABLES
+from workbench.tables.platforms import PLATFORMS, SCHEMAS
 
 ALL = "all"
-# The base tables behind a platform's documented ones. A platform is known as soon as its views are.
-PLATFORMS = {"shrek": ("stock_day", "fundamentals")}
 # What became of rows that a reset has nothing to do with: they are not in the table, and are not to be fetched again.
 GONE = {"reset", "archived", "dropped"}
 STAYS = (
-    "data_sync_log, the history of runs, the trading calendar, what is in quarantine, and the files themselves until vacuum removes them"
+    "data_sync_log, the history of runs, the trading calendar, what people wrote to documented tables, what is in quarantine, "
+    "and the files themselves until vacuum removes them"
 )
 NAMED = 5
 
@@ -69,19 +70,38 @@ class Past:
 
 
 def scope(names: str | Iterable[str]) -> list[str]:
-    """The tables that a scope names: tables, platforms by their schema's name, or "all". Raises `UnknownName`, and `UsageError` for none."""
+    """The tables that a scope names: tables, platforms or schemas of one by name, or "all".
+
+    Of platforms and schemas those base tables that feed them. Raises `UnknownName`, and `UsageError` if there is none.
+    """
     words = [names] if isinstance(names, str) else list(names)
     found: dict[str, None] = {}
     for word in words:
-        if word in TABLES:
-            found[word] = None
-        elif word == ALL or word in PLATFORMS:
-            found |= dict.fromkeys(name for name in (TABLES if word == ALL else PLATFORMS[word]) if name in TABLES)
+        if word == ALL or word in TABLES:
+            found |= dict.fromkeys(TABLES if word == ALL else [word])
+        elif behind := feeding().get(word):
+            found |= dict.fromkeys(behind)
+        elif behind is not None:
+            raise UsageError(
+                f"no market data feeds {word}: its tables hold what people wrote, which a reset leaves alone; nothing was reset."
+            )
         else:
-            raise UnknownName("table or platform", word, [*TABLES, *PLATFORMS, ALL])
+            raise UnknownName("table or platform", word, [*TABLES, *feeding(), ALL])
     if not found:
         raise UsageError("nothing to reset was named; nothing was reset. Name tables, a platform, or all.")
     return list(found)
+
+
+@cache
+def feeding() -> dict[str, list[str]]:
+    """The base tables behind the documented ones of each platform and of each schema of one."""
+    scopes = [((one.name, *one.aliases), one.schemas, one) for one in PLATFORMS.values()]
+    scopes += [((name,), (name,), one) for name, one in SCHEMAS.items()]
+    return {
+        word: [name for name in TABLES if any(name in record.base for record in one.records if record.schema in schemas)]
+        for words, schemas, one in scopes
+        for word in words
+    }
 
 
 # ---------------------------------------------------------------------- empty
@@ -282,6 +302,10 @@ def brought_back(
         some = ", ".join(twice[:NAMED]) + f" and {len(twice) - NAMED} more" * (len(twice) > NAMED)
         what = f"{len(twice)} of what was taken out landed again since ({some})" if twice else "it was written again since"
         return f"{what}: rows would stand twice. Keep what is there; or `workbench reset {name}`, then `workbench reset --undo {past.reset.id} {name}`."
+    # The record of a version that landed since, and left by retention or for a better source, says nothing of these rows.
+    if left := sorted({place(table, one) for key, one in before.items() if one.held and known[key].retired not in ("", "reset")}):
+        some = ", ".join(left[:NAMED]) + f" and {len(left) - NAMED} more" * (len(left) > NAMED)
+        return f"{len(left)} of what was taken out landed again and left the table since ({some}). Keep what is there."
     return Edit(added=tuple(files), reset=Reset(past.reset.id, past.reset.tables, past.version - 1))
 
 

@@ -12,13 +12,13 @@ from datetime import date
 from functools import cache
 
 from workbench import sessions
-from workbench.config import Retention
-from workbench.lake import archive, tiering
+from workbench.lake import archive, rollups, tiering
 from workbench.lake.disk import disk
 from workbench.lake.landings import Landing, Retired, venue_of
 from workbench.lake.snapshots import LiveFile
 from workbench.lake.store import Lake
-from workbench.tables import ARCHIVE, Table
+from workbench.policies import Retention
+from workbench.tables import ARCHIVE, ROLLUPS, Table
 from workbench.tables.spec import span_of
 
 THEN = {"archive": "archived", "drop": "dropped"}
@@ -68,7 +68,7 @@ class Left:
 
 def plan(lake: Lake, policies: Mapping[str, Retention], today: date | None = None) -> list[Leaving]:
     """What the policies take out of the lake today, oldest chunk first. Touches nothing."""
-    today, rollups = today or sessions.today(), Rollups(lake)
+    today, coarser = today or sessions.today(), Rollups(lake)
     found = []
     for name, policy in policies.items():
         table, cutoff = lake[name], policy.keep.before(today)
@@ -79,7 +79,7 @@ def plan(lake: Lake, policies: Mapping[str, Retention], today: date | None = Non
                 continue
             landings = tuple(landing for landing in known if first <= landing.session <= last)
             one = Leaving(name, chunk, policy.then, tuple(files), landings)
-            found.append(replace(one, refusal=refusal(lake, one, policy, rollups)))
+            found.append(replace(one, refusal=refusal(lake, one, policy, coarser)))
     return sorted(found, key=lambda one: (span_of(one.chunk), one.table))
 
 
@@ -102,6 +102,7 @@ class Rollups:
         self.lake = lake
         self._lost = cache(lambda name: tiering.lost_landings(lake[name]))
         self._archived = cache(lambda: not lake[ARCHIVE.name].lost())
+        self.left = cache(self._left)
 
     def hold(self, table: Table, day: date, venue: str | None) -> bool:
         """Whether a session's rows are summed up in the next coarser bars, or in still coarser ones, in their table or in the archive."""
@@ -114,8 +115,13 @@ class Rollups:
                 return True
         return False
 
+    def _left(self, name: str) -> dict[str, frozenset[date]]:
+        """The sessions of a table that are not summed up as they are now, by rollup."""
+        found = [one for one in ROLLUPS if one.of.name == name]
+        return {one.name: rollups.unsummed(self.lake, one) for one in found}
 
-def refusal(lake: Lake, one: Leaving, policy: Retention, rollups: Rollups) -> str:
+
+def refusal(lake: Lake, one: Leaving, policy: Retention, coarser: Rollups) -> str:
     """Why a chunk must not leave its table; empty if it may."""
     table = lake[one.table]
     if gone := [file.path for file in one.files if not (table.folder / file.path).exists()]:
@@ -123,17 +129,24 @@ def refusal(lake: Lake, one: Leaving, policy: Retention, rollups: Rollups) -> st
     accounted = sum(landing.held for landing in one.landings)
     if accounted != one.rows:
         return f"it holds {one.rows:,} rows where {accounted:,} are accounted for; run `workbench verify`"
+    for name, left in coarser.left(one.table).items():
+        if days := sorted({landing.session for landing in one.landings} & left):
+            return f"{name} does not sum up {named(days)} as they are; `workbench maintain` does, and goes on"
     if policy.then == "archive" or policy.rollup == "none":
         return ""
     parts = (tiering.part_of(landing) for landing in one.landings)
-    bare = sorted({day for day, venue in parts if not rollups.hold(table.table, day, venue)})
+    bare = sorted({day for day, venue in parts if not coarser.hold(table.table, day, venue)})
     if not bare:
         return ""
-    names = ", ".join(map(str, bare[:NAMED])) + f" and {len(bare) - NAMED} more" * (len(bare) > NAMED)
     return (
-        f"{table.table.rollup} does not hold {len(bare)} of its sessions ({names}), which nothing else sums up; "
+        f"{table.table.rollup} does not hold {named(bare)}, which nothing else sums up; "
         f"`workbench refresh {table.table.rollup} --start {bare[0]} --end {bare[-1]}` lands them"
     )
+
+
+def named(days: Sequence[date]) -> str:
+    """How many of a chunk's sessions, and some of them by name."""
+    return f"{len(days)} of its sessions ({', '.join(map(str, days[:NAMED]))}{f' and {len(days) - NAMED} more' * (len(days) > NAMED)})"
 
 
 # ---------------------------------------------------------------------- how

@@ -77,6 +77,11 @@ class Snapshot:
         return {file.path: file for file in self.files}
 
     @cached_property
+    def paths(self) -> frozenset[str]:
+        """The files' paths."""
+        return frozenset(self.stats["path"].to_pylist()) if self.stats else frozenset()
+
+    @cached_property
     def rows(self) -> int:
         """Rows in all files."""
         return sum(self.stats["rows"].to_pylist()) if self.stats else 0
@@ -99,12 +104,13 @@ def read(delta: "DeltaTable") -> Snapshot:
     """The snapshot that an open Delta table stands at."""
     import pyarrow as pa
 
-    # get_add_actions gives an arro3 table; pyarrow's is the faster way into Python.
-    actions = pa.table(delta.get_add_actions(flatten=True))
+    # get_add_actions gives an arro3 table; pyarrow's is the faster way into Python. `pa.table` would import pandas first, to ask whether it is a frame.
+    with pa.RecordBatchReader.from_stream(delta.get_add_actions(flatten=True)) as stream:
+        actions = stream.read_all()
     if not len(actions):
         return Snapshot(delta.version(), None, bounds_of(delta))
-    columns = {name: actions[kept] if kept in actions.column_names else pa.nulls(len(actions)) for name, kept in STATISTICS.items()}
-    return Snapshot(delta.version(), pa.table(columns).sort_by("path"), bounds_of(delta))
+    columns = [actions[kept] if kept in actions.column_names else pa.nulls(len(actions)) for kept in STATISTICS.values()]
+    return Snapshot(delta.version(), pa.Table.from_arrays(columns, list(STATISTICS)).sort_by("path"), bounds_of(delta))
 
 
 def bounds_of(delta: "DeltaTable") -> tuple[str, ...] | None:

@@ -6,9 +6,7 @@ files that we commit ourselves: `LakeTable.commit` does.
 """
 
 import json
-import random
 import time
-import uuid
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -16,33 +14,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from workbench.errors import BrokenPromise, Busy, LakeError
+from workbench.lake.delta import ATTEMPTS, commit, make, pause, settle
 from workbench.lake.disk import disk, sync
 from workbench.lake.landings import Edit, Landed, Landing, NewFile, Reset, Retired, Rewrite, beside
 from workbench.lake.log import TableLog
 from workbench.lake.snapshots import BOUNDS, LiveFile, bounds_of, read
 from workbench.lake.types import delta_type
-from workbench.tables import TABLES
+from workbench.tables import TABLES, Table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable, Schema
 
 PARTITIONS = ("chunk", "bucket")
 NO_BUCKET = "__HIVE_DEFAULT_PARTITION__"
-ATTEMPTS = 40
-
-# Checkpoints keep no commit information, and landing records live in it: the log is kept for good.
-CONFIGURATION = {
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.enableExpiredLogCleanup": "false",
-    "delta.checkpointInterval": "100",
-}
-
 
 Outcome = Literal["landed", "replaced", "already landed", "overtaken"]
 
 
 class LakeTable(TableLog):
     """One Delta table of the lake, created by the first commit."""
+
+    def __init__(self, root: Path, table: Table):
+        super().__init__(root, table.name)
+        self.table = table
 
     @property
     def schema(self) -> "Schema":
@@ -55,27 +49,7 @@ class LakeTable(TableLog):
 
     def create(self) -> "DeltaTable":
         """The Delta table, made if it is not there."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError
-
-        if not self.exists:
-            try:
-                with disk(self.root, f"{self.table.name} was not made"):
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    DeltaTable.create(
-                        self.folder,
-                        schema=self.schema,
-                        partition_by=list(PARTITIONS),
-                        mode="ignore",
-                        name=self.table.name,
-                        description=self.table.doc,
-                        configuration=CONFIGURATION,
-                    )
-            except DeltaError:
-                # Somebody else was first; anything else shows when the table is opened.
-                if not self.exists:
-                    raise
-            self._settle(0)
+        make(self, self.schema, PARTITIONS, self.table.doc)
         return self._open()
 
     def set_bounds(self, bounds: Sequence[str], *, anew: bool = False) -> tuple[str, ...]:
@@ -97,7 +71,7 @@ class LakeTable(TableLog):
             except CommitFailedError:
                 pause(attempt)
             else:
-                self._settle(delta.version())
+                settle(self, delta.version())
         raise self._too_busy()
 
     def commit(self, landed: Sequence[Landed], rewrite: Rewrite | None = None) -> list[Outcome]:
@@ -232,8 +206,7 @@ class LakeTable(TableLog):
         reset: Reset | None = None,
     ) -> bool:
         """Write one commit, for good; False if another writer was first."""
-        from deltalake import CommitProperties, Transaction
-        from deltalake.exceptions import CommitFailedError
+        from deltalake import Transaction
         from deltalake.transaction import AddAction, RemoveAction
 
         if rewrite:
@@ -254,40 +227,16 @@ class LakeTable(TableLog):
         metadata = {"landings": json.dumps(records)} | ({"rewrite": json.dumps(rewrite.to_json())} if rewrite else {})
         metadata |= {"retired": json.dumps([one.to_json() for one in retired])} if retired else {}
         metadata |= {"reset": json.dumps(reset.to_json())} if reset else {}
-        version, writer = delta.version() + 1, uuid.uuid4().hex
-        try:
-            with disk(self.root, f"nothing was committed to {self.table.name}"):
-                self._settle_files(added)
-                delta.create_write_transaction(
-                    [*adds, *removes],
-                    "append",
-                    self.schema,
-                    list(PARTITIONS),
-                    commit_properties=CommitProperties(
-                        custom_metadata=metadata | {"writer": writer},
-                        app_transactions=[Transaction(f"land/{one.landing.key}", one.seen + 1) for one in landed],
-                        max_commit_retries=0,
-                    ),
-                )
-        except Exception as fault:
-            # A commit stands once its file does: a checkpoint that cannot be written after it is made later.
-            if not self._committed(version) or writer not in (self._log / f"{version:020}.json").read_text():
-                if isinstance(fault, CommitFailedError):
-                    return False
-                raise
-        self._settle(version)
-        return True
+        with disk(self.root, f"nothing was committed to {self.name}"):
+            self._settle_files(added)
+        transactions = [Transaction(f"land/{one.landing.key}", one.seen + 1) for one in landed]
+        return commit(self, delta, [*adds, *removes], self.schema, PARTITIONS, metadata, transactions)
 
     def _settle_files(self, added: Iterable[NewFile]) -> None:
         """Have the disk keep the names of new files, which stand in their places, before a commit points at them."""
         places = {(self.folder / file.path).parent for file in added}
         for folder in {folder for place in places for folder in (place, place.parent, self.folder)}:
             sync(folder)
-
-    def _settle(self, version: int) -> None:
-        """Have the disk keep a commit: a machine that loses its power must not leave one without its text."""
-        sync(self._log / f"{version:020}.json")
-        sync(self._log)
 
     def _keeps_promise(self, file: NewFile, origin: str, session: date | None = None) -> None:
         promised = tuple((c.name, c.type) for c in self.table.columns)
@@ -364,15 +313,6 @@ def by_session(landed: Iterable[Landed], known: Mapping[str, Landing]) -> dict[d
         if landing.session in found:
             found[landing.session].append(landing)
     return found
-
-
-def pause(attempt: int) -> None:
-    """Wait a little before the next attempt to commit, longer each time.
-
-    Another writer has won the version; jitter keeps two that collided from colliding again. It is no secret that the numbers are guessable.
-    """
-    # Nobody tells when the other writer is done: the log is files, and its lock is a name that is taken.
-    time.sleep(random.uniform(0.001, 0.01 * 1.3 ** min(attempt, 15)))  # noqa: S311
 
 
 def utc_now() -> str:

@@ -232,15 +232,24 @@ def commit_cold(table: LakeTable, chunk: str, landed: Sequence[Landed], frames: 
                 "nothing was changed. Bring the files back from a backup, or refresh when the source has these sessions."
             )
     fresh = [file for one in landed for each in (one, *one.kept) for file in each.files]
-    with disk(table.root, f"{spec.name} {chunk} was not landed"), rewritten(table, chunk, kept, gone, fresh, frames) as made:
-        before = sum(file.rows for file in kept) + sum(each.landing.rows for one in moving for each in (one, *one.kept))
-        left = before - sum(held.held for held in leaving)
-        if len(kept) == len(files) and made.rows != left:
-            raise BrokenPromise(
-                f"{spec.name} {chunk} would hold {made.rows:,} rows where {left:,} are accounted for; it was not committed and the lake is "
-                "unchanged. Run `workbench verify`."
-            )
-        return table.commit(landed, replace(made, removed=tuple(file.path for file in files)))
+    read = False
+    try:
+        with disk(table.root, f"{spec.name} {chunk} was not landed"), rewritten(table, chunk, kept, gone, fresh, frames) as made:
+            read = True
+            before = sum(file.rows for file in kept) + sum(each.landing.rows for one in moving for each in (one, *one.kept))
+            left = before - sum(held.held for held in leaving)
+            if len(kept) == len(files) and made.rows != left:
+                raise BrokenPromise(  # noqa: TRY301
+                    f"{spec.name} {chunk} would hold {made.rows:,} rows where {left:,} are accounted for; it was not committed and the lake is "
+                    "unchanged. Run `workbench verify`."
+                )
+            return table.commit(landed, replace(made, removed=tuple(file.path for file in files)))
+    except Exception:
+        # As in `compact`. Once all is read, what goes wrong is the commit, which may stand.
+        if read or all(file.path in table.snapshot().by_path for file in kept):
+            raise
+        table.discard(fresh)
+        return ["overtaken"] * len(landed)
 
 
 @contextmanager
@@ -350,6 +359,8 @@ def lost_landings(table: LakeTable) -> set[str]:
     if not lost:
         return set()
     live = table.snapshot().by_path
+    # What was replaced, and vacuumed, since the look is not lost.
+    lost &= live.keys()
     chunks = {live[path].chunk for path in lost if live[path].bucket is not None}
     return {
         key

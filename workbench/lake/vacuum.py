@@ -18,9 +18,11 @@ from pathlib import Path
 
 from workbench.errors import LakeError, UsageError
 from workbench.lake.history import History, sound
-from workbench.lake.readers import exclusive, registered
+from workbench.lake.log import TableLog
+from workbench.lake.readers import Reader, exclusive, registered
+from workbench.lake.records import written
 from workbench.lake.snapshots import Snapshot
-from workbench.lake.store import Lake, LakeTable
+from workbench.lake.store import Lake
 from workbench.tables import TABLES
 
 KEEP = timedelta(days=7)
@@ -63,23 +65,24 @@ def vacuum(lake: Lake, keep: timedelta = KEEP, *, dry_run: bool = True, orphans:
     """
     if keep < timedelta(0) or orphans < timedelta(0):
         raise UsageError(f"files cannot be kept for {min(keep, orphans)}; nothing was removed. Give an age of zero or more.")
+    tables: list[TableLog] = [*(lake[name] for name in TABLES), *written(lake.root)]
     if dry_run:
-        return [found for name in TABLES if (found := useless(lake[name], keep, orphans))]
+        return [found for table in tables if (found := useless(table, keep, orphans))]
     done = []
     with exclusive(lake.root):
-        for name in TABLES:
-            if found := useless(lake[name], keep, orphans):
-                remove(lake[name].folder, found)
+        for table in tables:
+            if found := useless(table, keep, orphans):
+                remove(table.folder, found)
                 done.append(found)
     return done
 
 
-def useless(table: LakeTable, keep: timedelta, orphans: timedelta) -> Vacuumed | None:
+def useless(table: TableLog, keep: timedelta, orphans: timedelta) -> Vacuumed | None:
     """What can be removed of a table; None if there is nothing to say of it."""
     if not (table.folder / "_delta_log").is_dir():
         return None
     now = time.time()
-    found = Vacuumed(table.table.name)
+    found = Vacuumed(table.name)
     on_disk, folders = listing(table.folder)
     noted = taken_up(table)
     told = sound(table.folder, f"nothing was removed of {found.table}")
@@ -147,10 +150,10 @@ def parents(path: str) -> Iterator[str]:
         yield path
 
 
-def taken_up(table: LakeTable) -> set[str]:
+def taken_up(table: TableLog) -> set[str]:
     """The uncommitted files that a compaction, under way or killed, will take as they are. It removes its notes after the commit."""
     noted = set()
-    for note in (table.root / "tmp").glob(f"cold-{table.table.name}-*/*.json"):
+    for note in (table.root / "tmp").glob(f"cold-{table.name}-*/*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             noted.add(json.loads(note.read_text())["file"]["path"])
     return noted
@@ -159,17 +162,28 @@ def taken_up(table: LakeTable) -> set[str]:
 # ---------------------------------------------------------------------- the past
 
 
-def expect_whole(table: LakeTable, shot: Snapshot, instant: datetime) -> None:
+def held_at(table: TableLog, instant: datetime, reader: Reader) -> Snapshot:
+    """A table as it was committed at an instant, registered. Raises `LakeError` if it was vacuumed."""
+    with exclusive(table.root):
+        shot = table.snapshot_at(instant)
+        if shot.version >= 0:
+            reader.hold({table.name: shot.version})
+        expect_whole(table, shot, instant)
+    return shot
+
+
+def expect_whole(table: TableLog, shot: Snapshot, instant: datetime) -> None:
     """Raise `LakeError` if files of a past snapshot were vacuumed. Files that the newest version lists too are not looked for."""
     newest = table.snapshot()
     if shot.version in (-1, newest.version):
         return
-    gone = sum(not (table.folder / path).exists() for path in shot.by_path.keys() - newest.by_path.keys())
+    there = shot.paths
+    gone = sum(not (table.folder / path).exists() for path in there - newest.paths)
     if not gone:
         return
     since = first_whole(table.folder, sound(table.folder, "nothing was opened"))
     raise LakeError(
-        f"{table.table.name} cannot be opened as of {instant}: {gone} of that instant's {len(shot.files)} files were replaced later and "
+        f"{table.name} cannot be opened as of {instant}: {gone} of that instant's {len(there)} files were replaced later and "
         f"removed by vacuum; nothing was opened. Give an instant from {since} on, or bring the files back from a backup."
     )
 

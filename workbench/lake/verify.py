@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import LakeError
-from workbench.lake import contents, leftovers, quarantine
+from workbench.lake import contents, leftovers, quarantine, verify_journal, verify_records
 from workbench.lake.cold import Part
 from workbench.lake.files import Checked, Finding, check, where_to
 from workbench.lake.history import History, history
 from workbench.lake.landings import Landing, Reset, Retired, hasher, restored, withdrawn
 from workbench.lake.readers import Reader
+from workbench.lake.records import RecordTable, record_named, written
 from workbench.lake.snapshots import LiveFile, Snapshot
 from workbench.lake.store import Lake, LakeTable
 from workbench.lake.tiering import part_of
@@ -59,13 +60,18 @@ def verify(lake: Lake, tables: Sequence[str] | None = None, *, deep: bool = True
     """
     began = time.monotonic()
     done = Verified(deep)
-    for name in tables or TABLES:
+    for name in tables or (*TABLES, *(one.name for one in written(lake.root))):
+        if record := record_named(lake.root, name):
+            of_people(RecordTable(lake.root, record), done)
+            continue
         # Anew: a snapshot that was read before hides what happened to the log since.
         table = LakeTable(lake.root, TABLES[name])
         if table.folder.exists():
             done.tables += 1
             done.findings += table_findings(table, done)
         done.findings += quarantine_findings(lake.root, name)
+    if not tables or any(record_named(lake.root, name) for name in tables):
+        done.findings += verify_journal.findings(lake.root, tables or None, deep=deep)
     left = leftovers.clean(lake.root, scratch or lake.root / "tmp")
     if left and not tables:
         size = sum(one.size for one in left)
@@ -74,6 +80,17 @@ def verify(lake: Lake, tables: Sequence[str] | None = None, *, deep: bool = True
         done.findings.append(Finding("", "leftovers", "note", str(lake.root), what, "`workbench clean --yes` removes them"))
     done.seconds = time.monotonic() - began
     return done
+
+
+def of_people(table: RecordTable, done: Verified) -> None:
+    """Everything about one table that people write."""
+    told = history(table.folder)
+    done.findings += verify_records.findings(table, deep=done.deep)
+    done.tables += table.folder.exists()
+    done.commits += len(told.infos)
+    done.files += len(told.live)
+    done.size += sum(life.size for life in told.live.values())
+    done.rows += sum(json.loads(life.stats or "{}").get("numRecords", 0) for life in told.live.values())
 
 
 def table_findings(table: LakeTable, done: Verified) -> Iterator[Finding]:

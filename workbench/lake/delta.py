@@ -1,0 +1,108 @@
+"""Delta tables made, and committed to, whatever stands in them; what it takes for a commit to be there after a loss of power."""
+
+import random
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from workbench.lake.disk import disk, sync
+from workbench.lake.log import Forks, TableLog
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable, Schema, Transaction
+    from deltalake.transaction import AddAction, RemoveAction
+
+ATTEMPTS = 40
+
+# Checkpoints keep no commit information, and landing records live in it: the log is kept for good.
+CONFIGURATION = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.checkpointInterval": "100",
+}
+# Of a table with more columns, Delta keeps statistics of the first ones only, and ours stand last.
+FIRST = 32
+WIDE = {"delta.dataSkippingNumIndexedCols": "-1"}
+
+
+def make(log: TableLog, schema: "Schema", partitions: Sequence[str], doc: str) -> None:
+    """Make a Delta table, if it is not there."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    if log.exists:
+        return
+    Forks.expect_none(log.name)
+    try:
+        with disk(log.root, f"{log.name} was not made"):
+            log.folder.mkdir(parents=True, exist_ok=True)
+            DeltaTable.create(
+                log.folder,
+                schema=schema,
+                partition_by=list(partitions),
+                mode="ignore",
+                name=log.name,
+                description=doc,
+                configuration=CONFIGURATION | (WIDE if len(schema.fields) > FIRST else {}),
+            )
+    except DeltaError:
+        # Somebody else was first; anything else shows when the table is opened.
+        if not log.exists:
+            raise
+    settle(log, 0)
+    for folder in (log.folder, log.folder.parent, log.folder.parent.parent):
+        sync(folder)
+
+
+def commit(
+    log: TableLog,
+    delta: "DeltaTable",
+    actions: "Sequence[AddAction | RemoveAction]",
+    schema: "Schema",
+    partitions: Sequence[str],
+    metadata: Mapping[str, str],
+    transactions: "Sequence[Transaction]" = (),
+) -> bool:
+    """Write the commit after the version that `delta` stands at, for good; False, and nothing done, if another writer was first."""
+    from deltalake import CommitProperties
+    from deltalake.exceptions import CommitFailedError
+
+    version, writer = delta.version() + 1, uuid.uuid4().hex
+    try:
+        with disk(log.root, f"nothing was committed to {log.name}"):
+            delta.create_write_transaction(
+                list(actions),
+                "append",
+                schema,
+                list(partitions),
+                commit_properties=CommitProperties(
+                    custom_metadata={**metadata, "writer": writer},
+                    app_transactions=list(transactions),
+                    max_commit_retries=0,
+                ),
+            )
+    except Exception as fault:
+        # A commit stands once its file does: a checkpoint that cannot be written after it is made later.
+        if not log.committed(version) or writer not in log.commit_path(version).read_text():
+            if isinstance(fault, CommitFailedError):
+                return False
+            raise
+    settle(log, version)
+    return True
+
+
+def settle(log: TableLog, version: int) -> None:
+    """Have the disk keep a commit: a machine that loses its power must not leave one without its text."""
+    path = log.commit_path(version)
+    sync(path)
+    sync(path.parent)
+
+
+def pause(attempt: int) -> None:
+    """Wait a little before the next attempt to commit, longer each time.
+
+    Another writer has won the version; jitter keeps two that collided from colliding again. It is no secret that the numbers are guessable.
+    """
+    # Nobody tells when the other writer is done: the log is files, and its lock is a name that is taken.
+    time.sleep(random.uniform(0.001, 0.01 * 1.3 ** min(attempt, 15)))  # noqa: S311
