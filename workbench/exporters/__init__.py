@@ -1,0 +1,1 @@
+"""Documented tables handed back to an old database: `workbench export TABLE --to postgresql://…` or `--to sqlite:…`. An import of them compares equal."""
