@@ -7,12 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.panels.chart import ChartPanel
+    from workbench.panels.coverage import CoveragePanel
     from workbench.panels.refresh import RefreshPanel
     from workbench.panels.status import StatusPanel
+    from workbench.panels.table import TablePanel
 
-__all__ = ["RefreshPanel", "StatusPanel"]
+__all__ = ["ChartPanel", "CoveragePanel", "RefreshPanel", "StatusPanel", "TablePanel"]
 
-_PLACES = {"RefreshPanel": "workbench.panels.refresh", "StatusPanel": "workbench.panels.status"}
+_PLACES = {
+    "ChartPanel": "workbench.panels.chart",
+    "CoveragePanel": "workbench.panels.coverage",
+    "RefreshPanel": "workbench.panels.refresh",
+    "StatusPanel": "workbench.panels.status",
+    "TablePanel": "workbench.panels.table",
+}
 
 
 def __getattr__(name: str) -> Any:
