@@ -1,14 +1,49 @@
 """Fixtures that several stages' tests share."""
 
-from collections.abc import Iterator
+import gc
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+import hypothesis
 import pytest
 from farend import FarEnd
 from s3server import S3, StandIn, seaweed, weed
 
 from workbench.lake.maintain import after_refresh as AFTER_REFRESH  # noqa: N812
+
+# Where files are written without waiting for a disk, and how much room a run may need there.
+IN_MEMORY, ROOM = Path("/dev/shm"), 3_000_000_000
+HELD = pytest.StashKey[str]()
+
+
+# The same examples every time: a new one that finds a fault is for `make fuzz`, and no reason that a change is refused which has nothing to do with it.
+hypothesis.settings.register_profile("same", derandomize="WORKBENCH_EXAMPLES" not in os.environ, print_blob=True, database=None)
+hypothesis.settings.load_profile("same")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary folders are in memory where there is room: much of the tests' time is waiting for disks to have written. `--basetemp` has them elsewhere."""
+    # Nor is what is printed to depend on the terminal that the tests are run at.
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
+        os.environ.pop(name, None)
+    if config.option.basetemp or "PYTEST_DEBUG_TEMPROOT" in os.environ or hasattr(config, "workerinput"):
+        return
+    if os.access(IN_MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(IN_MEMORY).free > ROOM:
+        for left in IN_MEMORY.glob("wb-*-*"):
+            if not Path("/proc", left.name.split("-")[1]).exists():
+                shutil.rmtree(left, ignore_errors=True)
+        config.stash[HELD] = tempfile.mkdtemp(prefix=f"wb-{os.getpid()}-", dir=IN_MEMORY)
+        config.option.basetemp = f"{config.stash[HELD]}/t"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if held := config.stash.get(HELD, ""):
+        shutil.rmtree(held, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +52,21 @@ def as_landed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("workbench.lake.maintain.after_refresh", lambda *_: "")
         yield
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], object], Path], None]:
+    """Copies into a folder what a function makes in an empty one: it is run once a process, as landing the same files for every test takes its time."""
+    kept: dict[Callable[[Path], object], Path] = {}
+
+    def copied(make: Callable[[Path], object], to: Path) -> None:
+        if make not in kept:
+            folder = tmp_path_factory.mktemp("made")
+            make(folder)
+            kept[make] = folder
+        shutil.copytree(kept[make], to, symlinks=True, dirs_exist_ok=True)
+
+    return copied
 
 
 @pytest.fixture
@@ -29,6 +79,15 @@ def upkeep(monkeypatch: pytest.MonkeyPatch) -> None:
 def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refreshes of one table side by side: its lock spares work, but what a lake holds must not depend on it."""
     monkeypatch.setattr("workbench.refresh.run.refreshing", lambda *_: nullcontext())
+
+
+@pytest.fixture
+def deep() -> Iterator[None]:
+    """For tests that reach the end of Python's stack: what is collected there cannot be finalized, and pytest would hold that against the test."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

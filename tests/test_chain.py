@@ -291,7 +291,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = PolygonS3.__init__
 
     def hasty(self: PolygonS3, *args: object, **more: object) -> None:
-        plain(self, *args, **{"timeout_s": 0.3, "tries": 2, "backoff_s": 0.01} | more)  # type: ignore[arg-type]
+        plain(self, *args, **{"timeout_s": 1.5, "tries": 2, "backoff_s": 0.01} | more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PolygonS3, "__init__", hasty)
 
@@ -300,7 +300,7 @@ BROKEN = {
     "403 of a listed key": (S3Fault("get", status=403, code="AccessDenied"), "NotEntitled"),
     "404 of a listed key": (S3Fault("get", status=404, code="NoSuchKey"), "NotPublished"),
     "503 SlowDown": (S3Fault("get", status=503, code="SlowDown"), "Unreachable"),
-    "a stalled body": (S3Fault("get", sent=10, silent_s=1.0), "Unreachable"),
+    "a stalled body": (S3Fault("get", sent=10, silent_s=30.0), "Unreachable"),
     "a body that never comes": (S3Fault("get", sent=0), "Unreachable|BrokenDownload"),
 }
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 import polars as pl
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, THU, bar, minutes, put, text
@@ -22,11 +24,13 @@ from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, THU, bar, minutes, put,
 from workbench import sessions
 from workbench.bench import Workbench
 from workbench.cli import main
-from workbench.config import Maintain, Settings
+from workbench.config import Settings
+from workbench.policies import Maintain, Notify
 from workbench.progress import conclude
 from workbench.refresh.batch import Done
 from workbench.refresh.plan import Plan, Step
 from workbench.refresh.summary import Summary
+from workbench.tables import LONE_DAYS, ROLLUPS
 
 Run = Callable[..., Result]
 
@@ -44,8 +48,12 @@ def empty_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
+    return files_of(tmp_path)
+
+
+def files_of(home: Path) -> Path:
     """A folder of flat files: three sessions of day bars, one of minute bars."""
-    folder = tmp_path / "files"
+    folder = home / "files"
     for n, day in enumerate((THU, FRI, MON)):
         put(folder, STOCK_DAY, day, text([bar("ACME", day, close=10 + n / 2), bar("BETA", day)]))
     put(folder, STOCK_MINUTE, THU, text(minutes("ACME", THU, 3)))
@@ -63,9 +71,14 @@ def run() -> Run:
 
 
 @pytest.fixture
-def landed(run: Run, files: Path) -> None:
+def landed(tmp_path: Path, made_once: Callable[..., None]) -> None:
     """A lake in `data` under the project, with those files."""
-    assert run("refresh", "--source", f"folder:{files}").exit_code == 0
+    made_once(landing, tmp_path)
+
+
+def landing(home: Path) -> None:
+    words = ["refresh", "--source", f"folder:{files_of(home)}", "--data", str(home / "project" / "data")]
+    assert CliRunner().invoke(main, words).exit_code == 0
 
 
 def command(*words: str | Path) -> Sequence[str]:
@@ -107,11 +120,11 @@ def test_json_stands_alone_on_standard_output(run: Run, files: Path) -> None:
     summary = json.loads(run("refresh", *source, "--json").stdout)
     held = {row["table"]: row["rows"] for row in json.loads(run("status", "--json").stdout)["rows"]}
     days = json.loads(run("coverage", "stock_day", "--json", "--start", "2024-03-07", "--end", "2024-03-12").stdout)["rows"]
-    rows = {row["table"]: row["rows"] for row in json.loads(run("tables", "--json").stdout)["rows"]}
+    rows = {row["name"]: row["rows"] for row in json.loads(run("tables", "--json").stdout)["rows"]}
 
     assert (plan["files"], len(plan["rows"])) == (4, 4)
     assert (summary["source"], summary["problems"]) == ("folder", [])
-    assert held == {"stock_day": 6, "stock_minute": 3}
+    assert held == {"stock_day": 6, "stock_minute": 3, "lone_days": 1, "stock_sessions": 1}
     assert [(day["session"], day["state"]) for day in days][-2:] == [("2024-03-11", "landed"), ("2024-03-12", "missing")]
     assert (rows["stock_day"], rows["option_day"]) == (6, 0)
 
@@ -124,7 +137,9 @@ def test_json_stands_alone_in_a_process_too(files: Path) -> None:
 
 
 def test_jsonl_tells_the_plan_each_step_and_the_summary(run: Run, files: Path) -> None:
-    events = [json.loads(line) for line in run("refresh", "--source", f"folder:{files}", "--jsonl").stdout.splitlines()]
+    told = [json.loads(line) for line in run("refresh", "--source", f"folder:{files}", "--jsonl").stdout.splitlines()]
+    # What is in flight is told where it takes long enough.
+    events = [event for event in told if event["event"] != "moves"]
 
     assert [event["event"] for event in events] == ["plan", *["step"] * 4, "summary"]
     assert events[0]["files"] == 4
@@ -221,7 +236,7 @@ def test_ctrl_c_keeps_what_is_committed_and_a_later_run_completes(tmp_path: Path
 
     with subprocess.Popen(command(*words, *how), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (lake / f"{1:020}.json").exists():
-            pass
+            time.sleep(0.002)
         process.send_signal(signal.SIGINT)
         out, told = process.communicate(timeout=60)
     kept = len(list(lake.parent.glob("chunk=*/bucket=*/*.parquet")))
@@ -374,7 +389,8 @@ def test_config_says_where_each_value_came_from_and_shows_no_secret(run: Run, tm
     assert told["polygon_s3_secret_key"] == ("********", "POLYGON_S3_SECRET_KEY in .env")
     assert told["timezone"] == ("UTC", "workbench.toml")
     assert told["data"] == ("data", "default")
-    assert told.keys() == Settings.declared().keys() | {f"maintain.{field.name}" for field in fields(Maintain)}
+    policies = {f"{name}.{field.name}" for name, one in (("maintain", Maintain), ("notify", Notify)) for field in fields(one)}
+    assert told.keys() == Settings.declared().keys() | policies
     assert not {"AKIDVERYSECRET", "swordfish"} & set((plain.output + machine.output).split())
 
 
@@ -426,15 +442,27 @@ def test_sql_is_a_script_of_which_the_last_statement_is_shown(run: Run, landed: 
     assert run("sql", "CREATE TEMP TABLE mine (a INTEGER)").exit_code == 0
 
 
+def test_sql_of_a_platform_writes_what_its_statements_say(run: Run, landed: None) -> None:
+    def asked(query: str) -> Result:
+        return run("sql", "--platform", "kraken_bot", query)
+
+    assert asked("INSERT INTO rss_feeds (url, name) VALUES ('u1', 'one'), ('u2', 'two')").stdout.split() == ["Count", "2"]
+    assert asked("UPDATE rss_feeds SET name = 'other' WHERE url = 'u2'").stdout.split() == ["Count", "1"]
+    assert asked("SELECT url, name FROM rss_feeds ORDER BY url").stdout.split() == ["url", "name", "u1", "one", "u2", "other"]
+    refused(asked("INSERT INTO rss_feeds (url) VALUES ('u3')"), 2, "name is missing", "nothing was written")
+    refused(run("sql", "INSERT INTO rss_feeds (url) VALUES ('u3')"), 1)
+
+
 @pytest.mark.parametrize("how", [(), ("--json",)], ids=["table", "json"])
 def test_ctrl_c_ends_a_long_query(landed: None, how: tuple[str, ...]) -> None:
     endless = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
     with subprocess.Popen(command("sql", endless, *how), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(2)
+            # The start costs a fraction of that: by then the query runs, however busy the machine.
+            while process.poll() is None and sum(psutil.Process(process.pid).cpu_times()[:2]) < 5:
+                time.sleep(0.05)
             process.send_signal(signal.SIGINT)
-            out, told = process.communicate(timeout=20)
+            out, told = process.communicate(timeout=60)
         finally:
             process.kill()
 
@@ -467,7 +495,8 @@ def test_printed_views_serve_any_other_duckdb(run: Run, landed: None) -> None:
         held = con.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal ORDER BY 1").fetchall()
         [(count,)] = con.execute("SELECT count(*) FROM stock_day").fetchall()
 
-    assert held == [("stock_day", STOCK_DAY.doc), ("stock_minute", STOCK_MINUTE.doc)]
+    told = (LONE_DAYS, STOCK_DAY, STOCK_MINUTE, ROLLUPS[0].table)
+    assert held == [(table.name, table.doc) for table in told]
     assert count == 6
 
 
@@ -497,6 +526,16 @@ def test_export_into_a_folder_names_the_file_after_the_table(run: Run, landed: N
     run("export", "stock_day", tmp_path)
 
     assert len(pl.read_parquet(tmp_path / "stock_day.parquet")) == 6
+
+
+def test_export_takes_documented_tables_as_they_are_shown(run: Run, landed: None, tmp_path: Path) -> None:
+    run("export", "market_data.ohlcv", tmp_path / "bars.parquet")
+    bars = pl.read_parquet(tmp_path / "bars.parquet")
+    shown = run("sql", "SELECT count(*) AS n FROM market_data.ohlcv", "--format", "csv").stdout.split()
+    assert (["n", str(len(bars))], bars.columns[:3]) == (shown, ["id", "symbol", "timestamp"])
+    assert len(bars) > 0
+    refused(run("export", "market_data.ohlcvs", tmp_path / "none.parquet"), 2, "market_data.ohlcv")
+    refused(run("export", "market_data.ohlcv", tmp_path / "none.parquet", "--symbols", "ACME"), 2, "whole")
 
 
 def test_export_overwrites_only_what_it_may(run: Run, landed: None, tmp_path: Path) -> None:
@@ -603,8 +642,8 @@ def test_verify_finds_nothing_in_a_whole_lake(run: Run, landed: None) -> None:
     result = run("verify")
 
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "no fault in 2 tables" in result.stdout
-    assert "9 rows read" in result.stdout
+    assert "no fault in 4 tables" in result.stdout
+    assert "11 rows read" in result.stdout
     assert "no rows read" in run("verify", "stock_day", "--quick").stdout
 
 
@@ -633,9 +672,9 @@ def test_vacuum_acts_only_when_told_to(run: Run, landed: None, files: Path, tmp_
     assert held() == 4
 
     assert "0 files" in run("vacuum", "--yes").stdout
-    assert "1 files" in run("vacuum", "--keep", "0h").stdout
+    assert "2 files" in run("vacuum", "--keep", "0h").stdout
     assert held() == 4
-    assert json.loads(run("vacuum", "--keep", "0 days", "--yes", "--json").stdout)["files"] == 1
+    assert json.loads(run("vacuum", "--keep", "0 days", "--yes", "--json").stdout)["files"] == 2
     assert held() == 3
     refused(run("vacuum", "--keep", "soon"), 2, "'soon' is not a length of time", "7d")
 
@@ -655,3 +694,9 @@ def test_clean_acts_only_when_told_to(run: Run, landed: None, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["verify", "vacuum", "clean"])
 def test_keeping_a_lake_needs_one(run: Run, name: str) -> None:
     refused(run(name), 2, "holds no lake")
+
+
+def test_help_shows_no_marks_of_its_layout() -> None:
+    for name in main.commands:
+        told = CliRunner().invoke(main, [name, "--help"])
+        assert (told.exit_code, "\\b" in told.stdout) == (0, False), told.stdout

@@ -60,35 +60,37 @@ def test_with_yes_it_is_done_and_undone(run: Run, root: Path) -> None:
     done = run("stock_day", "--yes")
     assert done.exit_code == 0
     assert "2 rows of 1 table" in done.output
-    assert "What stays: data_sync_log, the history of runs, the trading calendar" in done.output
-    assert rows(root) == {"stock_minute": 10}
+    assert "What stays: data_sync_log, the history of runs, the trading calendar, what people wrote to documented tables, " in done.output
+    assert rows(root) == {"stock_minute": 10, "lone_days": 1, "stock_sessions": 1}
     back = run("--undo", "--yes")
     assert back.exit_code == 0
     assert "are back" in back.output
-    assert rows(root) == {"stock_day": 2, "stock_minute": 10}
+    assert rows(root) == {"stock_day": 2, "stock_minute": 10, "lone_days": 1, "stock_sessions": 1}
 
 
 def test_a_reset_is_undone_by_its_id(run: Run, root: Path) -> None:
     first = json.loads(run("stock_day", "--yes", "--json").stdout)["reset"]
     run("stock_minute", "--yes")
     assert run("--undo", first, "--yes").exit_code == 0
-    assert rows(root) == {"stock_day": 2}
+    assert rows(root) == {"stock_day": 2, "lone_days": 1, "stock_sessions": 1}
     assert run("--undo", first, "--yes").exit_code == 2
 
 
 def test_where_nobody_can_be_asked_it_shows_and_refuses(run: Run, root: Path) -> None:
     done = run("all")
     assert done.exit_code == 2
-    assert "12 rows of 2 tables" in done.output
+    assert "14 rows of 4 tables" in done.output
     assert "nothing was reset. Add --yes" in done.stderr
-    assert rows(root) == {"stock_day": 2, "stock_minute": 10}
+    assert rows(root) == {"stock_day": 2, "stock_minute": 10, "lone_days": 1, "stock_sessions": 1}
 
 
-@pytest.mark.parametrize(("answer", "status", "left"), [("y", 0, {}), ("n", 1, {"stock_day": 2, "stock_minute": 10})])
+@pytest.mark.parametrize(
+    ("answer", "status", "left"), [("y", 0, {}), ("n", 1, {"stock_day": 2, "stock_minute": 10, "lone_days": 1, "stock_sessions": 1})]
+)
 def test_at_a_terminal_it_asks(root: Path, answer: str, status: int, left: dict[str, int]) -> None:
     code, shown = at_a_terminal(root, answer, "all")
     assert (code, rows(root)) == (status, left)
-    assert "12 rows of 2 tables" in shown
+    assert "14 rows of 4 tables" in shown
     assert shown.index("What stays") < shown.index("Take these rows out? [y/N]")
 
 

@@ -42,6 +42,10 @@ def run() -> Run:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
+    return files_of(tmp_path)
+
+
+def files_of(tmp_path: Path) -> Path:
     """Minutes of four sessions in two months, and day bars of those in the first."""
     for n, day in enumerate((THU, FRI, MON, APRIL)):
         put(tmp_path / "files", STOCK_MINUTE, day, text([*minutes("ACME", day, 20 + n), *minutes("BETA", day, 5)]))
@@ -51,8 +55,13 @@ def files(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def landed(run: Run, files: Path) -> None:
-    assert run("refresh", "--source", f"folder:{files}", "--no-maintain").exit_code == 0
+def landed(tmp_path: Path, made_once: Callable[..., None]) -> None:
+    made_once(landing, tmp_path)
+
+
+def landing(home: Path) -> None:
+    words = ["refresh", "--source", f"folder:{files_of(home)}", "--no-maintain", "--data", str(home / "project" / "data")]
+    assert CliRunner().invoke(main, words).exit_code == 0
 
 
 def told(result: Result) -> dict[str, Any]:

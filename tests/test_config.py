@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench import config
+from workbench import policies
 from workbench.config import Settings
 from workbench.errors import BadSetting, NoSource, UnknownName
 
@@ -142,7 +142,7 @@ def told(project: Path, toml: str) -> Settings:
 
 
 def test_the_documented_policies_can_be_loaded(project: Path) -> None:
-    example = "\n".join(line for line in (config.__doc__ or "").splitlines() if line.startswith("    "))
+    example = "\n".join(line for line in (policies.__doc__ or "").splitlines() if line.startswith("    "))
 
     settings = told(project, textwrap.dedent(example))
 
@@ -153,14 +153,6 @@ def test_the_documented_policies_can_be_loaded(project: Path) -> None:
     maintain = settings.maintain
     assert (maintain.after_refresh, maintain.seconds) == (True, 60)
     assert [str(age) for age in (maintain.compact_after, maintain.fold_after, maintain.vacuum_keep)] == ["30 days", "92 days", "7 days"]
-
-
-def test_the_readme_s_policies_can_be_loaded(project: Path) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    settings = told(project, readme.split("```toml\n")[1].split("```")[0])
-
-    assert {name: str(one) for name, one in settings.retention.items()} == {"stock_minute": "keep 2 years, then archive"}
-    assert (str(settings.maintain.compact_after), settings.maintain.seconds) == ("30 days", 60)
 
 
 def test_without_a_policy_nothing_is_ever_removed(project: Path) -> None:

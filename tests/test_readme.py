@@ -37,10 +37,13 @@ def test_every_link_leads_somewhere(link: str) -> None:
 
 
 def test_the_policies_that_are_shown_can_be_loaded(tmp_path: Path) -> None:
-    [example] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "workbench.toml").write_text(example)
+    shown = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "workbench.toml").write_text("\n".join(shown))
 
     settings = Settings.load({}, tmp_path)
 
     assert str(settings.retention["stock_minute"]) == "keep 2 years, then archive"
     assert (str(settings.maintain.compact_after), settings.maintain.seconds) == ("30 days", 60)
+    rules = settings.test_rules["kraken_bot.trades"]
+    assert rules["price_above"] is None
+    assert rules["amount_above"] and rules["amount_above"].rule == "amount > 500"

@@ -90,6 +90,7 @@ def test_a_future_end_is_clipped_and_said(bench: Workbench, vendor: Path) -> Non
         ({"start": "2999-01-01"}, r"in the future"),
         ({"start": "08.03.2024"}, r"not a date"),
         ({"days": 0}, r"at least one"),
+        ({"days": "five"}, r"days is 'five', but it must be a count of sessions"),
         ({"days": 3, "start": "2024-03-08"}, r"both given"),
     ],
 )

@@ -76,7 +76,7 @@ def test_the_newest_sessions_are_counted_back_from_what_is_due() -> None:
         ("2018-12-05", "National Day of Mourning"),
         ("2022-06-20", "Juneteenth National Independence Day"),
         ("2003-09-09", "before 2003-09-10, when stock_day begins"),
-        ("2400-01-01", f"after {date.today().year + 1}-12-31, where the calendar ends"),
+        ("2400-01-01", f"after {sessions.today().year + 1}-12-31, where the calendar ends"),
     ],
 )
 def test_a_day_without_a_session_says_why(day: str, why: str) -> None:

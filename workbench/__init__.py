@@ -39,3 +39,17 @@ def __getattr__(name: str) -> Any:
 
         return importlib.import_module("workbench.panels")
     raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Give a notebook `%%sql`: for `%load_ext workbench`."""
+    from workbench.magic import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take it away: for `%unload_ext workbench`."""
+    from workbench.magic import unload
+
+    unload(shell)

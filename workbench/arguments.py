@@ -1,12 +1,15 @@
 """What callers write, as the workbench means it: dates, instants, lengths of time, names of datasets."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from workbench import sessions
 from workbench.errors import BadRange, UsageError
 from workbench.tables import REFERENCE
+from workbench.tables.spec import NEW_YORK
 
 
 def expanded(datasets: Sequence[str] | None) -> list[str] | None:
@@ -18,15 +21,29 @@ def expanded(datasets: Sequence[str] | None) -> list[str] | None:
 
 
 def as_date(value: date | str | None) -> date | None:
-    """A date from its ISO form. Raises `BadRange`."""
+    """A date from its ISO form; that of an instant with a zone is New York's, as sessions are. Raises `BadRange`."""
     if isinstance(value, datetime):
-        return value.date()
+        return (value.astimezone(ZoneInfo(NEW_YORK)) if value.tzinfo else value).date()
     if value is None or isinstance(value, date):
         return value
     try:
         return date.fromisoformat(value)
-    except ValueError as fault:
+    except (TypeError, ValueError) as fault:
         raise BadRange(f"{value!r} is not a date; nothing was done. Write it as {sessions.today()}.") from fault
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """One or several, as they are given: a text is one, not its letters."""
+    return (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+
+
+def as_tickers(value: str | Iterable[str]) -> tuple[str, ...]:
+    """One ticker or several, as they are given. Raises `UsageError` for what is no text."""
+    found = several(value)
+    for one in found:
+        if not isinstance(one, str):
+            raise UsageError(f"{one!r} is not a ticker; nothing was done. Give a text, as 'AAPL', or several.")
+    return found
 
 
 def as_age(value: str | timedelta) -> timedelta:

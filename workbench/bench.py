@@ -1,39 +1,45 @@
 """The workbench: settings, lake and one DuckDB session, handed to everything else."""
 
+import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self
+from weakref import proxy
 
 from workbench.arguments import as_date, as_instant, expanded
+from workbench.asking import Asking
 from workbench.config import Settings
-from workbench.errors import BadRange, NoLake, NoSource, UsageError
+from workbench.errors import BadRange, NoLake
+from workbench.importing import Importing
 from workbench.keeping import Keeping
 from workbench.lake.readers import Reader, exclusive
+from workbench.lake.records import written
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.lake.vacuum import expect_whole
-from workbench.query import status as reports
 from workbench.query.report import Report
+from workbench.starting import Starting
 from workbench.tables import TABLES, find
+from workbench.writing import Writing
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     import duckdb
-    import polars as pl
 
     from workbench.query.catalog import Catalog
-    from workbench.query.rows import Rows
+    from workbench.query.idioms.using import Using
     from workbench.refresh.chain import Chain
     from workbench.refresh.plan import Plan
     from workbench.refresh.run import Refresh
 
 
-class Workbench(Keeping):
+class Workbench(Asking, Keeping, Writing, Starting, Importing):
     """A lake, and a DuckDB session in which its tables are views. Safe to use from many threads; a context manager.
 
     It holds no lock and no database file: refreshes, other notebooks and the command line go on beside it.
@@ -46,6 +52,7 @@ class Workbench(Keeping):
         self._fixed = past(self.lake, as_of, self._reader) if as_of else None
         self._as_of = as_of
         self._catalog: Catalog | None = None
+        self._using: Using | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -62,6 +69,8 @@ class Workbench(Keeping):
         if self._catalog:
             self._catalog.close()
             self._catalog = None
+        if self._ledger:
+            self._ledger.close()
         self._reader.close()
 
     @property
@@ -70,8 +79,13 @@ class Workbench(Keeping):
         with self._lock:
             if self._catalog is None:
                 from workbench.query.catalog import Catalog
+                from workbench.runs.record import Runs
 
                 self._catalog = Catalog(self.settings, self.lake, self._fixed, self._as_of)
+                self._catalog.writer = proxy(self)
+                self._catalog.standing.ran = partial(Runs, self.lake.root)
+                if self._using:
+                    self._catalog.use(self._using)
             return self._catalog
 
     # ------------------------------------------------------------------ ask
@@ -82,8 +96,35 @@ class Workbench(Keeping):
         Gives a DuckDB relation (`.df()`, `.pl()`, `.to_arrow_table()`, `.fetchall()`), or None where DuckDB does. Sees what was committed
         before the call, and of that only the files that conditions on ticker, date and time leave. A relation reads when it is asked for
         rows: set what conditions depend on (`SET TimeZone`) before the call, not between. Raises `QueryError`, which is also DuckDB's own.
+        After `use` the query is a platform's own SQL.
         """
-        return self.catalog.sql(query, values)  # type: ignore[return-value]
+        catalog, began = self.catalog, perf_counter()
+        found = catalog.sql(query, values)
+        catalog.monitoring.asked.add(query, perf_counter() - began)
+        return found  # type: ignore[return-value]
+
+    def use(self, platform: str | None) -> Self:
+        """Have `sql` take the queries of a documented platform as they were written for it, until `use(None)`; gives the bench back.
+
+        `platform` is its name, another that it goes by, or one of its schemas, whose tables then go first. Its bare names are its tables, then the
+        lake's; its dialect is translated; statements that keep a database are answered by what holds here; days are New York's sessions, whatever
+        WORKBENCH_TIMEZONE says. Temporary tables, CTEs and frames keep their names. Holds for all threads. Raises `UnknownName`.
+        """
+        using = None
+        if platform is not None:
+            from workbench.query.idioms.using import Using
+
+            using = Using(platform)
+        with self._lock:
+            self._using = using
+            if self._catalog:
+                self._catalog.use(using)
+        return self
+
+    @property
+    def platform(self) -> str | None:
+        """The platform in use."""
+        return self._using.platform.name if self._using else None
 
     @property
     def con(self) -> "duckdb.DuckDBPyConnection":
@@ -101,121 +142,13 @@ class Workbench(Keeping):
         """The version of every table that queries read now."""
         return self._fixed or {name: self.lake[name].snapshot() for name in TABLES}
 
-    def bars(
-        self,
-        tickers: str | Iterable[str],
-        start: date | str | None = None,
-        end: date | str | None = None,
-        freq: str = "1d",
-        adjusted: str = "none",
-        as_of: date | str | None = None,
-        session: str = "all",
-        fill: str | None = None,
-        *,
-        table: str | None = None,
-    ) -> "pl.DataFrame":
-        """Bars of a ticker or several, by ticker and time, between two sessions, both included; without them, all there are.
-
-        `freq` is "1d" or "1m"; bars after the date `as_of` are left out. A ticker's prefix tells its asset class; `table` names another table
-        of bars, whatever `freq` says. Unknown tickers have no rows. Raises `UsageError` for what is not on disk.
-        """
-        from workbench.query import prices
-
-        first, last = as_date(start), min(filter(None, (as_date(end), as_date(as_of))), default=None)
-        shown = {"adjusted": adjusted, "session": session, "fill": fill}
-        return prices.bars(self._rows(), tickers, first, last, freq, table, shown)
-
-    def trades(
-        self, tickers: str | Iterable[str], start: date | str, end: date | str | None = None, *, table: str | None = None
-    ) -> "pl.DataFrame":
-        """Trades of a ticker or several on a session, or on the sessions from `start` to `end`, by ticker and time.
-
-        A ticker's prefix tells its asset class; `table` names another table of ticks. Raises `UsageError` for assets without trades.
-        """
-        return self._ticks("trades", tickers, start, end, table)
-
-    def quotes(
-        self, tickers: str | Iterable[str], start: date | str, end: date | str | None = None, *, table: str | None = None
-    ) -> "pl.DataFrame":
-        """Quotes, as `trades` gives trades."""
-        return self._ticks("quotes", tickers, start, end, table)
-
-    def _ticks(
-        self, what: str, tickers: str | Iterable[str], start: date | str, end: date | str | None, table: str | None
-    ) -> "pl.DataFrame":
-        from workbench.query import ticks
-
-        first, last = as_date(start), as_date(end)
-        return ticks.ticks(self._rows(), what, tickers, first, last or first, table)
-
-    def _rows(self) -> "Rows":
-        from workbench.query.rows import Rows
-
-        return Rows(self.lake, self.catalog.held, self.settings.timezone, self.settings.threads)
-
-    def gaps(
-        self,
-        table: str,
-        start: date | str | None = None,
-        end: date | str | None = None,
-        tickers: str | Sequence[str] | None = None,
-        *,
-        by: Literal["session", "minute", "market"] = "session",
-        everything: bool = False,
-    ) -> Report:
-        """What of a table is not in the lake as it should be, and why: by session, or by ticker and session where tickers are named.
-
-        `by="minute"` tells of one ticker's session (`start`) which minutes have no bar and whether that is right; `by="market"` which tickers
-        traded by their day bars and have no minutes. `everything` adds what is as it should be. `report.facts["problems"]` counts what
-        a user would want mended; `repair` makes the refresh that does. Raises `UnknownName`, `UsageError` or `BadRange`.
-        """
-        from workbench.query import gaps, gaps_market, gaps_minutes, gaps_tickers
-
-        first, last = as_date(start), as_date(end)
-        names = [tickers] if isinstance(tickers, str) else list(tickers or ())
-        if by == "market":
-            return gaps_market.market(self.lake, self.snapshots(), table, first, last, threads=self.settings.threads)
-        best = self._best
-        if by == "minute":
-            if len(names) != 1 or not first:
-                raise UsageError("minutes are told of one ticker's session; nothing was done. Give one ticker, and the session as start.")
-            return gaps_minutes.minutes(self.lake, self.sql, self.snapshots(), table, names[0], first, best=best)
-        if names:
-            return gaps_tickers.tickers(self.lake, self.sql, self.snapshots(), table, names, first, last, everything=everything, best=best)
-        return gaps.gaps(self.lake, self.snapshots(), table, first, last, everything=everything, best=best)
+    # ------------------------------------------------------------------ fill
 
     def repair(self, report: Report, source: str | None = None) -> "Refresh":
         """The refresh that mends what a report of gaps tells, planned and not run yet. What no refresh mends is in its plan's `notes`."""
         from workbench.refresh.repair import repaired
 
         return repaired(self, report, source)
-
-    @property
-    def _best(self) -> str:
-        """The source that sessions should come from; what a weaker one gave is a fallback's."""
-        with suppress(NoSource):
-            best = self.settings.chosen_source.partition(":")[0]
-            if best in ("polygon_api", "yahoo"):
-                return best
-        return "polygon_s3"
-
-    def status(self) -> Report:
-        """What the lake holds, a row for each table that holds something."""
-        return reports.status(self.lake, self.snapshots(), self._best)
-
-    def coverage(self, table: str, start: date | str | None = None, end: date | str | None = None) -> Report:
-        """Every session of a table, landed, missing, refused or not yet due. Raises `UnknownName` or `BadRange`."""
-        return reports.coverage(self.lake, self.snapshots()[find(table).name], table, as_date(start), as_date(end), self._best)
-
-    def tickers(self, symbols: Sequence[str], tables: Sequence[str] | None = None) -> Report:
-        """What the lake holds of some tickers, a row for each and each table; one without any is named in `notes`, with the nearest.
-
-        Raises `UnknownName` for a table that is not declared.
-        """
-        wanted = [find(name).name for name in tables or (name for name, one in TABLES.items() if one.kind != "reference")]
-        return reports.tickers(self.sql, [name for name in wanted if self.snapshots()[name].files], list(dict.fromkeys(symbols)))
-
-    # ------------------------------------------------------------------ fill
 
     def plan(
         self,
@@ -312,11 +245,13 @@ class Workbench(Keeping):
         return run
 
 
-def open(data: str | Path | Settings | None = None, as_of: str | datetime | None = None, **settings: Any) -> Workbench:
+def open(
+    data: str | Path | Settings | None = None, as_of: str | datetime | None = None, *, platform: str | None = None, **settings: Any
+) -> Workbench:
     """Open the lake in a folder (default: the configured root).
 
     A relative folder is told from the project's folder (the nearest upward with a `workbench.toml` or `pyproject.toml`), not from a
-    notebook's. `as_of` opens the lake as it was committed at an instant. Raises `NoLake` if there is none.
+    notebook's. `as_of` opens the lake as it was committed at an instant; `platform` is one to `use`. Raises `NoLake` if there is none.
     """
     if data is not None and not isinstance(data, Settings):
         settings["data"] = str(data)
@@ -325,9 +260,14 @@ def open(data: str | Path | Settings | None = None, as_of: str | datetime | None
     if not bench.lake.exists:
         raise NoLake(
             f"{bench.lake.root} holds no lake ({chosen.origins.get('data', 'argument')}); nothing was opened. Make one with "
-            "`workbench demo`, or `workbench refresh` with flat-file keys or --source folder:PATH; or name another root in WORKBENCH_DATA."
+            "`workbench demo`, or `workbench refresh` with flat-file keys or --source folder:PATH, or of an old database with `workbench import`; "
+            "or name another root in WORKBENCH_DATA."
         )
-    return bench
+    if "IPython" in sys.modules:
+        from workbench.query import rendering
+
+        rendering.install()
+    return bench.use(platform) if platform else bench
 
 
 def past(lake: Lake, instant: datetime, reader: Reader) -> dict[str, Snapshot]:
@@ -337,6 +277,6 @@ def past(lake: Lake, instant: datetime, reader: Reader) -> dict[str, Snapshot]:
         reader.hold({name: shot.version for name, shot in shots.items()})
         for name, shot in shots.items():
             expect_whole(lake[name], shot, instant)
-    if all(shot.version < 0 for shot in shots.values()):
+    if all(shot.version < 0 for shot in shots.values()) and all(table.version_at(instant) < 0 for table in written(lake.root)):
         raise BadRange(f"the lake in {lake.root} had no commit by {instant}; nothing was opened. Give a later instant.")
     return shots

@@ -1,43 +1,30 @@
 """Settings: the one reader of arguments, environment, `.env` and `workbench.toml`.
 
 Each setting is declared once, as a field of `Settings`; its variable, its key in `workbench.toml` and its line in `workbench config`
-follow from the field. Policies stand in sections of `workbench.toml` only:
-
-    [retention.stock_minute]         # one section a table; without any, nothing is ever removed
-    keep = "2 years"                 # days, weeks, months, quarters or years, counted back from today in New York
-    then = "archive"                 # to ohlcv_archive; or "drop", when the coarser bars that sum the rows up are there
-
-    [retention.stock_quotes]
-    keep = "6 months"
-    then = "drop"
-    rollup = "none"                  # drop what nothing sums up, too
-
-    [maintain]
-    after_refresh = true             # also at the end of each refresh
-    seconds = 60                     # and then begin nothing new after so long
-    compact_after = "30 days"        # leave younger chunks as they landed; default: compact as soon as they are complete
-    fold_after = "92 days"           # fold finer chunks into coarser ones
-    vacuum_keep = "7 days"           # how long replaced files stay, for readers and for as_of
+follow from the field. Policies stand in sections of `workbench.toml`: see `workbench.policies`.
 """
 
 import os
 import re
 import tomllib
-from calendar import monthrange
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from datetime import date, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from workbench.errors import BadSetting, NoSource, UnknownName
-from workbench.tables import FED, find
+from workbench.policies import Maintain, Notify, Retention, converted, maintenance, notification, retentions
+from workbench.tables.record import TestRule
+from workbench.tables.testing_rules import test_rules
 
+SECTIONS = ("retention", "maintain", "notify", "test_rules")
 MARKERS = ("workbench.toml", "pyproject.toml")
 MOST_THREADS = 1024  # DuckDB starts as many as it is told, until the machine stands still
-YES, NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+SMTP_TLS = ("starttls", "tls", "none")
+SYNCHRONOUS = ("NORMAL", "FULL")
 SOURCES = ("polygon_s3", "polygon_api", "yahoo", "sample", "folder:PATH")
 
 # Large, liquid, and of every listing exchange; fallback sources, which serve symbol by symbol, use it when none are named.
@@ -45,58 +32,6 @@ UNIVERSE = (
     "AAPL MSFT NVDA AMZN GOOGL META BRK.B TSLA AVGO JPM LLY V UNH XOM MA COST HD PG WMT JNJ "
     "ORCL BAC ABBV KO MRK CVX CRM AMD PEP NFLX IBM GE CAT DIS MCD CSCO INTC BA SPY QQQ"
 )
-
-
-TIMES = {"day": 1, "week": 7, "month": 1, "quarter": 3, "year": 12}
-
-
-@dataclass(frozen=True)
-class Age:
-    """A length of time as the calendar counts it."""
-
-    count: int
-    unit: str
-
-    def __str__(self) -> str:
-        return f"{self.count} {self.unit}{'s' * (self.count != 1)}"
-
-    def before(self, day: date) -> date:
-        """The date so long before another; the month's last day where its month is too short."""
-        if self.unit in ("day", "week"):
-            return day - timedelta(days=min(self.count * TIMES[self.unit], (day - date.min).days))
-        months = max(day.year * 12 + day.month - 1 - self.count * TIMES[self.unit], 12)
-        year, month = months // 12, months % 12 + 1
-        return date(year, month, min(day.day, monthrange(year, month)[1]))
-
-    def back(self, day: date) -> timedelta:
-        """How long before a date it is, in days."""
-        return day - self.before(day)
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How long a table keeps its rows, and what becomes of them then. `rollup` says whether what nothing sums up may be dropped ("none")."""
-
-    keep: Age
-    then: Literal["archive", "drop"]
-    rollup: Literal["required", "none"] = "required"
-
-    def __str__(self) -> str:
-        return f"keep {self.keep}, then {self.then}{', with or without a rollup' * (self.rollup == 'none')}"
-
-
-AT_ONCE, A_WEEK, THREE_MONTHS = Age(0, "day"), Age(7, "day"), Age(92, "day")
-
-
-@dataclass(frozen=True)
-class Maintain:
-    """What `workbench maintain` does, and when."""
-
-    after_refresh: bool = field(default=True, metadata={"doc": "Maintain the lake at the end of each refresh."})
-    seconds: int = field(default=60, metadata={"doc": "The end of a refresh begins no new work after so long."})
-    compact_after: Age = field(default=AT_ONCE, metadata={"doc": "Chunks are compacted when they are complete and this old."})
-    fold_after: Age = field(default=THREE_MONTHS, metadata={"doc": "Finer chunks are folded into coarser ones when they are this old."})
-    vacuum_keep: Age = field(default=A_WEEK, metadata={"doc": "How long replaced files stay."})
 
 
 def setting(variable: str, default: Any, doc: str, *others: str, secret: bool = False) -> Any:
@@ -128,10 +63,24 @@ class Settings:
     threads: int = setting("WORKBENCH_THREADS", os.cpu_count() or 1, "DuckDB's threads.")
     temp: str = setting("WORKBENCH_TEMP", "", "Where DuckDB spills; default tmp/ under the root.")
     cache: str = setting("WORKBENCH_CACHE", "", "This machine's own folder; default tmp/ under the root.")
+    synchronous: str = setting(
+        "WORKBENCH_SYNCHRONOUS", "NORMAL", "What rows that people write outlive: NORMAL, their process; FULL, a loss of power (slower)."
+    )
     universe: str = setting("WORKBENCH_UNIVERSE", UNIVERSE, "Symbols for sources that serve symbol by symbol.")
     timezone: str = setting("WORKBENCH_TIMEZONE", "America/New_York", "How TIMESTAMPTZ is shown.")
+    smtp_host: str = setting("WORKBENCH_SMTP_HOST", "", "The server that sends what [notify] email asks for.")
+    smtp_port: int = setting("WORKBENCH_SMTP_PORT", 587, "Its port.")
+    smtp_user: str = setting("WORKBENCH_SMTP_USER", "", "Who logs in there; default: nobody does.")
+    smtp_password: str = setting("WORKBENCH_SMTP_PASSWORD", "", "The password of that user.", secret=True)
+    smtp_from: str = setting("WORKBENCH_SMTP_FROM", "", "The sender's address; default: that user, else workbench at this machine.")
+    smtp_tls: str = setting(
+        "WORKBENCH_SMTP_TLS", "starttls", "How it is spoken to: starttls, tls, or none, which takes no password off this machine."
+    )
+    bot_version: str = setting("WORKBENCH_BOT_VERSION", "", "The version of the bot that writes rows, where they do not say it.")
     retention: Mapping[str, Retention] = field(default_factory=dict)
     maintain: Maintain = field(default_factory=Maintain)
+    notify: Notify = field(default_factory=Notify)
+    test_rules: Mapping[str, Mapping[str, TestRule | None]] = field(default_factory=dict)
     project: Path = field(default_factory=Path, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -161,7 +110,15 @@ class Settings:
             values[name], origins[name] = converted(name, declared.default, value, origin), origin
         retention, maintain = retentions(sections.get("retention", {}), file), maintenance(sections.get("maintain", {}), file)
         origins |= {f"maintain.{name}": "workbench.toml" for name in sections.get("maintain", {})}
-        policies: dict[str, Any] = {"retention": MappingProxyType(retention), "maintain": maintain}
+        rules = test_rules(sections.get("test_rules", {}), file)
+        notify = notification(sections.get("notify", {}), file)
+        origins |= {f"notify.{name}": "workbench.toml" for name in sections.get("notify", {})}
+        policies: dict[str, Any] = {
+            "retention": MappingProxyType(retention),
+            "maintain": maintain,
+            "notify": notify,
+            "test_rules": MappingProxyType(rules),
+        }
         return cls(**values, **policies, project=project, origins=MappingProxyType(origins))._checked()
 
     @classmethod
@@ -179,6 +136,10 @@ class Settings:
             raise self.bad("threads", f"DuckDB works with 1 to {MOST_THREADS}; take about as many as there are cores")
         if not re.fullmatch(r"(?:100|[1-9]\d?)(?:\.\d+)?%|\d+(?:\.\d+)? ?(?:[KMGT]i?)?B", self.memory_limit, re.IGNORECASE):
             raise self.bad("memory_limit", "it must be like 75% or 8GB")
+        if self.synchronous not in SYNCHRONOUS:
+            raise self.bad("synchronous", f"it must be {' or '.join(SYNCHRONOUS)}")
+        if self.smtp_tls not in SMTP_TLS:
+            raise self.bad("smtp_tls", f"it must be {', '.join(SMTP_TLS[:-1])} or {SMTP_TLS[-1]}")
         if self.source and self.source not in SOURCES and not self.source.startswith("folder:"):
             raise UnknownName("source", self.source, SOURCES)
         return self
@@ -233,16 +194,34 @@ class Settings:
         base = self.project if self.origins.get("source", "").endswith((".env", ".toml")) else Path.cwd()
         return (base / Path(self.source.removeprefix("folder:")).expanduser()).resolve()
 
+    @property
+    def best_source(self) -> str:
+        """The source that sessions should come from; what a weaker one gave is a fallback's."""
+        with suppress(NoSource):
+            best = self.chosen_source.partition(":")[0]
+            if best in ("polygon_api", "yahoo"):
+                return best
+        return "polygon_s3"
+
     def shown(self) -> list[dict[str, str]]:
         """Every setting and policy with its value (secrets masked), where it came from and what it means."""
+        written = ("retention", "test_rules")
         upkeep = [(f"maintain.{f.name}", getattr(self.maintain, f.name), f.metadata["doc"]) for f in fields(Maintain)]
-        kept = [(f"retention.{name}", one, "What becomes of old rows.") for name, one in self.retention.items()]
+        for f in fields(Notify):
+            told = getattr(self.notify, f.name)
+            told = masked(told) if f.name == "webhook" else ", ".join(told) if isinstance(told, tuple) else told
+            upkeep.append((f"notify.{f.name}", told, f.metadata["doc"]))
+        kept: list[tuple[str, Any, str]] = [(f"retention.{name}", one, "What becomes of old rows.") for name, one in self.retention.items()]
+        for table, rules in self.test_rules.items():
+            kept += [
+                (f"test_rules.{table}.{name}", one.rule if one else "none", "Which rows count as a test's.") for name, one in rules.items()
+            ]
         policies = [
             {
                 "setting": name,
-                "variable": f"[{name}]" if name.startswith("retention") else name,
+                "variable": f"[{name}]" if name.startswith(written) else name,
                 "value": str(value).lower() if isinstance(value, bool) else str(value),
-                "from": self.origins.get(name, "workbench.toml" if name.startswith("retention") else "default"),
+                "from": self.origins.get(name, "workbench.toml" if name.startswith(written) else "default"),
                 "meaning": doc,
             }
             for name, value, doc in (*kept, *upkeep)
@@ -289,82 +268,10 @@ def read_toml(path: Path, declared: Mapping[str, Any]) -> tuple[dict[str, Any], 
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise BadSetting(f"{path} is not TOML: {fault}; nothing was done. Mend that line.") from fault
     names = {variable: name for name, f in declared.items() for variable in f.metadata["variables"]} | {name: name for name in declared}
-    sections: dict[str, Any] = {key: given.pop(key) for key in ("retention", "maintain") if key in given}
+    sections: dict[str, Any] = {key: given.pop(key) for key in SECTIONS if key in given}
     for key in given.keys() - names.keys():
-        raise UnknownName("setting", key, [*names, "retention", "maintain"], hint=f"It stands in {path}.")
+        raise UnknownName("setting", key, [*names, *SECTIONS], hint=f"It stands in {path}.")
     for key, value in sections.items():
         if not isinstance(value, dict):
             raise BadSetting(f"{key} in {path} is {value!r}, but it must be a section, as [{key}]; nothing was done.")
     return {names[key]: value for key, value in given.items()}, sections
-
-
-def retentions(section: Mapping[str, Any], path: Path) -> dict[str, Retention]:
-    """The policies in `[retention.<table>]`, by table. Raises `UnknownName` or `BadSetting` for one that cannot be followed."""
-    found = {}
-    for name, given in section.items():
-        where = f"[retention.{name}] in {path}"
-        if name not in {table.name for table in FED}:
-            raise UnknownName("table", name, (table.name for table in FED), hint=f"It stands in {where}.")
-        if not isinstance(given, dict):
-            raise BadSetting(f"retention.{name} in {path} is {given!r}, but it must be a section, as {where}; nothing was done.")
-        known = ("keep", "then", "rollup")
-        for key in given.keys() - set(known):
-            raise UnknownName("key", key, known, hint=f"It stands in {where}.")
-        for key, words in (("then", ("archive", "drop")), ("rollup", ("required", "none"))):
-            if given.get(key, "required" if key == "rollup" else None) not in words:
-                raise BadSetting(f'{key} in {where} is {given.get(key)!r}, but it must be "{words[0]}" or "{words[1]}"; nothing was done.')
-        if "keep" not in given:
-            raise BadSetting(f'{where} lacks keep, as keep = "2 years"; nothing was done.')
-        one = Retention(age("keep", given["keep"], where), given["then"], given.get("rollup", "required"))
-        table = find(name)
-        if not one.keep.count:
-            raise BadSetting(f"keep in {where} is {given['keep']!r}, which would keep nothing; nothing was done. Give at least 1 day.")
-        if one.then == "archive" and table.kind != "bars":
-            raise BadSetting(
-                f'then in {where} is "archive", but ohlcv_archive holds bars, not ticks; nothing was done. Ticks can be dropped.'
-            )
-        if one.then == "drop" and not table.rollup and one.rollup != "none":
-            raise BadSetting(
-                f'then in {where} is "drop", but no table sums the rows of {name} up; nothing was done. Say rollup = "none" to drop them anyway.'
-            )
-        found[name] = one
-    return found
-
-
-def maintenance(section: Mapping[str, Any], path: Path) -> Maintain:
-    """The policies in `[maintain]`. Raises `UnknownName` or `BadSetting` for one that cannot be followed."""
-    known, where = {f.name: f.default for f in fields(Maintain)}, f"[maintain] in {path}"
-    for key in section.keys() - known.keys():
-        raise UnknownName("key", key, known, hint=f"It stands in {where}.")
-    given: dict[str, Any] = {
-        key: age(key, value, where) if isinstance(known[key], Age) else converted(f"maintain.{key}", known[key], value, where)
-        for key, value in section.items()
-    }
-    if given.get("seconds", 1) < 0:
-        raise BadSetting(f"seconds in {where} is {given['seconds']}, but it must be 0 or more; nothing was done.")
-    return Maintain(**given)
-
-
-def age(key: str, value: object, where: str) -> Age:
-    """A length of time from its words, as 2 years. Raises `BadSetting`, or `UnknownName` for a unit that is none."""
-    match = re.fullmatch(r"\s*([0-9]{1,5})\s*([A-Za-z]+)\s*", str(value))
-    if not match:
-        raise BadSetting(f'{key} in {where} is {value!r}, but it must be a count and a unit, as "2 years"; nothing was done.')
-    unit = match[2].lower().removesuffix("s")
-    if unit not in TIMES:
-        raise UnknownName("unit of time", match[2], [f"{name}s" for name in TIMES], hint=f"It stands in {where}.")
-    return Age(int(match[1]), unit)
-
-
-def converted(name: str, default: Any, value: Any, origin: str) -> Any:
-    """A value in the type of its default. Raises `BadSetting`."""
-    text = str(value).strip()
-    if isinstance(default, bool):
-        if text.lower() not in YES | NO:
-            raise BadSetting(f"{name} is {text!r} ({origin}), but it must be true or false; nothing was done.")
-        return text.lower() in YES
-    if isinstance(default, int):
-        if not re.fullmatch(r"-?[0-9]{1,9}", text):
-            raise BadSetting(f"{name} is {text!r} ({origin}), but it must be a whole number; nothing was done.")
-        return int(text)
-    return text

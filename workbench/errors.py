@@ -6,6 +6,7 @@ WorkbenchError
 │   ├── BadSetting       a setting's value cannot be used
 │   ├── BadRange         the dates do not make a range
 │   ├── NoLake           the root holds no lake
+│   ├── BrokenRule       rows are not what their table asks of them
 │   └── MissingExtra     a part of the package that was not installed is needed
 ├── SourceError          the bytes could not be had
 │   ├── NoSource         no source is configured
@@ -27,7 +28,7 @@ WorkbenchError
 ├── LakeError            the lake could not be read or written
 │   ├── BrokenPromise    a file to be committed is not what the table declares
 │   └── Busy             somebody else holds what is needed
-└── QueryError           DuckDB refused the query
+└── QueryError           the query was refused, by DuckDB or before it
 
 Every error says which thing, what is wrong, what was not done and what to do next. Arguments go to `super().__init__`, so that
 errors survive a process pool.
@@ -57,6 +58,8 @@ class UnknownName(UsageError):
         near = get_close_matches(self.name, self.known, n=3, cutoff=0.5)
         listing = f"known are {', '.join(self.known)}" if len(self.known) <= 25 else ""
         advice = f"did you mean {' or '.join(near)}?" if near else listing
+        if self.hint and advice and not near:
+            advice += "."
         return f"there is no {self.kind} {self.name!r}; nothing was done; {' '.join(filter(None, (advice, self.hint)))}".rstrip("; ")
 
 
@@ -70,6 +73,10 @@ class BadRange(UsageError):
 
 class NoLake(UsageError):
     """The root holds no lake."""
+
+
+class BrokenRule(UsageError):
+    """Rows are not what their table asks of them; none of them was written."""
 
 
 class MissingExtra(UsageError, ImportError):
@@ -157,4 +164,4 @@ class Busy(LakeError):
 
 
 class QueryError(WorkbenchError):
-    """DuckDB refused the query."""
+    """The query was refused, by DuckDB or before it."""

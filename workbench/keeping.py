@@ -9,6 +9,7 @@ from workbench.config import Settings
 from workbench.lake.store import Lake
 from workbench.query.report import Report
 from workbench.tables import TABLES, find
+from workbench.tables.platforms import record
 
 
 class Keeping:
@@ -25,7 +26,7 @@ class Keeping:
         from workbench.lake.verify import verify
         from workbench.query import upkeep
 
-        wanted = [find(name).name for name in tables] if tables else None
+        wanted = [record(name).full if "." in name else find(name).name for name in tables or ()] or None
         return upkeep.verified(self.lake.root, verify(self.lake, wanted, deep=not quick, scratch=self.settings.scratch))
 
     def vacuum(self, keep: str | timedelta = "7 days", *, dry_run: bool = True) -> Report:
@@ -94,10 +95,6 @@ class Keeping:
             return resetting.planned(self.lake.root, reset.plan(self.lake, tables))
         with refreshing(self.lake.root, tables, "workbench reset"):
             return resetting.told(self.lake.root, reset.reset(self.lake, tables))
-
-    def reset_tables(self) -> Report:
-        """Empty all tables: `reset("all")`."""
-        return self.reset("all")
 
     def undo_reset(self, tables: Sequence[str] | None = None, *, id: str | None = None, dry_run: bool = False) -> Report:
         """Bring back what the newest reset took out, or one by its `id`; with `tables`, what the newest of each of them did.

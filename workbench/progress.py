@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import click
+
+from workbench.errors import UsageError, WorkbenchError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +26,8 @@ STOPPED = 130
 SHOWN_PROBLEMS = 20
 # Wide enough for every report; a pipe has no width of its own.
 PIPE_WIDTH = 200
+# How often it is told what is in flight.
+MOVES_SECONDS = 0.25
 
 
 def kept(run: "Refresh") -> int:
@@ -36,8 +41,8 @@ def kept(run: "Refresh") -> int:
 
 
 @contextmanager
-def stoppable(ask: Callable[[], None] | None = None) -> Iterator[None]:
-    """Have SIGINT ask a run to stop, or raise; also where it is started with the signal ignored, as a kernel's children are.
+def stoppable(ask: Callable[[], None] | None = None, finishing: str = "files in flight are finished and kept") -> Iterator[None]:
+    """Have SIGINT ask a run to stop, or raise; also where it is started with the signal ignored, as a kernel's children are. `finishing` says what it does then.
 
     A run that is asked ends between two steps: an interruption in the middle of a commit would leave files that nobody owns.
     """
@@ -47,7 +52,7 @@ def stoppable(ask: Callable[[], None] | None = None) -> Iterator[None]:
         if not ask:
             raise KeyboardInterrupt
         # The signal may have come in the middle of a print, which cannot be begun again.
-        os.write(2, b"\nstopping: files in flight are finished and kept; Ctrl-C again leaves at once\n")
+        os.write(2, f"\nstopping: {finishing}; Ctrl-C again leaves at once\n".encode())
         ask()
 
     before = signal.signal(signal.SIGINT, stop)
@@ -78,6 +83,9 @@ class Progress:
     def waits(self, step: "Step") -> None:
         """Take in a step that has landed and waits for the rest of its chunk."""
 
+    # Takes in what is in flight, up to four times a second and from a thread of its own: see `refresh.moving`.
+    moves: Callable[[list[dict[str, Any]]], None] | None = None
+
     def stopped(self, count: int, of: int) -> None:
         """Say what is kept of a run that was stopped."""
         click.echo(f"stopped: {count} of {of} files are in the lake and stay there; the same command lands the rest", err=True)
@@ -106,18 +114,29 @@ class Lines(Progress):
 
     def __init__(self, run: "Refresh"):
         super().__init__(run)
+        self._whole = threading.Lock()
         report = run.plan.report
         self.print("plan", title=report.title, **report.facts, root=str(run.lake.root))
 
     def print(self, event: str, **facts: Any) -> None:
         """Print one line, at once."""
-        click.echo(json.dumps({"event": event, **facts}, default=str))
+        from workbench.query.report import plain
+
+        line = json.dumps({"event": event, **facts}, default=plain)
+        # Threads tell of files in flight and of waits: a line of one must not begin within another's.
+        with self._whole:
+            click.echo(line)
 
     def step(self, done: "Done") -> None:
         told = {"key": done.step.key} | {
             name: getattr(done, name) for name in ("outcome", "rows", "refused", "transferred", "seconds", "reason")
         }
-        self.print("step", table=done.step.table, session=done.step.session, size=done.step.size, **told)
+        step = done.step
+        by = {"action": step.action, "source": step.source, "instead_of": step.instead_of, "fell_back": done.fell_back}
+        self.print("step", table=step.table, session=step.session, size=step.size, **told, **by)
+
+    def moves(self, flights: list[dict[str, Any]]) -> None:
+        self.print("moves", files=flights)
 
     def tell(self, text: str) -> None:
         self.print("tells", text=text)
@@ -140,7 +159,8 @@ class Bar(Progress):
         from rich import progress as shown
 
         super().__init__(run)
-        self.rows = 0
+        self.rows = self.bytes = 0
+        self.flights: list[dict[str, Any]] = []
         self.seen: set[str] = set()
         self.of = len(run.plan.to_fetch) + len(run.plan.to_ask)
         self.bar = shown.Progress(
@@ -180,7 +200,19 @@ class Bar(Progress):
         advance = 0 if mark in self.seen or step.action == "ask" else step.size
         self.seen.add(mark)
         files = f"{len(self.seen)}/{self.of}"
-        self.bar.update(self.task, advance=advance, description=f"{step.table} {step.session}", files=files, rows=f"{self.rows:,}")
+        self.bytes += advance
+        self.bar.update(self.task, description=f"{step.table} {step.session}", files=files, rows=f"{self.rows:,}")
+        self._advance()
+
+    def moves(self, flights: list[dict[str, Any]]) -> None:
+        self.flights = flights
+        self._advance()
+
+    def _advance(self) -> None:
+        # A file that has landed is in flight no more a moment later: the bar does not go beyond its end for that moment, nor back.
+        [task] = self.bar.tasks
+        here = self.bytes + sum(one["fetched"] for one in self.flights if one["key"] not in self.seen)
+        self.bar.update(self.task, completed=max(task.completed, min(here, task.total or 0)))
 
 
 def progress(run: "Refresh", *, quiet: bool) -> Progress:
@@ -192,13 +224,51 @@ def progress(run: "Refresh", *, quiet: bool) -> Progress:
 
 def driven(run: "Refresh", say: Progress) -> "Summary":
     """Run a refresh to its end, or until Ctrl-C, and say so as it goes; `run.stopped` tells which."""
-    with say, stoppable(run.stop):
+    with say, stoppable(run.stop), watched(run, say):
         run.waits = say.waits
         run.chain.hear(say.tell)
         summary = run.run(say.step)
     if run.stopped:
         say.stopped(kept(run), len(run.plan.to_fetch) + len(run.plan.to_ask))
     return summary
+
+
+@contextmanager
+def telling_faults(*, jsonl: bool) -> Iterator[None]:
+    """Have lines of JSON end with what broke the run off, and its class: which keys, which source. Wrong usage is told before the first line."""
+    try:
+        yield
+    except WorkbenchError as fault:
+        if jsonl and not isinstance(fault, UsageError):
+            click.echo(json.dumps({"event": "error", "kind": type(fault).__name__, "text": str(fault)}))
+        raise
+
+
+@contextmanager
+def watched(run: "Refresh", say: Progress) -> Iterator[None]:
+    """Have what is in flight told while the block runs, each time it has changed; nobody is told who does not hear it."""
+    if not say.moves:
+        yield
+        return
+    hear, ended = say.moves, threading.Event()
+
+    def watch() -> None:
+        before: list[dict[str, Any]] = []
+        # Whoever closed the pipe is told by the run itself.
+        with suppress(OSError, ValueError):
+            while not ended.wait(MOVES_SECONDS):
+                now = run.flights.told()
+                if now != before:
+                    hear(now)
+                before = now
+
+    thread = threading.Thread(target=watch, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def console(*, err: bool = False) -> "Console":
@@ -214,7 +284,13 @@ def refusal(fault: Exception) -> str:
     import duckdb
 
     if isinstance(fault, duckdb.IOException | duckdb.InvalidInputException) and ".parquet" in str(fault):
-        return f"a file of the lake cannot be read ({str(fault).splitlines()[0]}); nothing was changed. `workbench refresh` fetches lost files anew"
+        # No source has what people wrote.
+        mend = (
+            "`workbench refresh` fetches lost files anew"
+            if "/lake/main/" in str(fault)
+            else "`workbench verify` tells what is wrong with it"
+        )
+        return f"a file of the lake cannot be read ({str(fault).splitlines()[0]}); nothing was changed. {mend}"
     if isinstance(fault, duckdb.Error):
         return " ".join(str(fault).split())
     if isinstance(fault, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError) and fault.filename:
@@ -246,25 +322,9 @@ def conclude(summary: "Summary") -> None:
 
 def show(report: "Report", *, json_: bool = False) -> None:
     """Show a report, to a person or to a program."""
-    from workbench.query.report import SHOWN
-
     if json_:
         click.echo(report.to_json())
     else:
         console().print(report)
-        if len(report) > SHOWN:
+        if len(report) > report.most:
             click.echo("--json gives all rows", err=True)
-
-
-def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
-    """Rows as a table: numbers to the right, values as SQL would read them."""
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    shown = RichTable(box=None, pad_edge=False)
-    for n, name in enumerate(columns):
-        numeric = all(row[n] is None or isinstance(row[n], int | float) for row in rows)
-        shown.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text("NULL", style="dim") if value is None else Text(str(value)) for value in row))
-    return shown

@@ -1,4 +1,4 @@
-"""Run the benchmarks and print their table: `cd tests && python -m benchmarks [--short] [--only landing|questions|gaps|refresh] [--write] [--folder FOLDER]`.
+"""Run the benchmarks and print their table: `cd tests && python -m benchmarks [--short] [--only landing|questions|gaps|refresh|prices|platforms|records|rollups|importers|panels] [--write] [--folder FOLDER]`.
 
 Systems take turns, round by round, so that a slow minute of the machine is slow for all of them; a figure is the median over the
 rounds, a ratio the median of the rounds' own ratios. Fails only on wrong answers. `--write` puts the table into the README beside it.
@@ -19,7 +19,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import data, gaps, queries, refreshing
+from benchmarks import data, gaps, importers, panels, platforms, prices, queries, records, refreshing, rollups
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
@@ -67,7 +67,7 @@ def landing(work: str, name: str, target: str, days: Sequence[date], systems: Se
             out = scratch / f"{work}-{system}"
             shutil.rmtree(out, ignore_errors=True)
             command = [sys.executable, "-m", "benchmarks.work", work, system, str(flat), str(out), *map(str, days)]
-            done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+            done = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
             row.seconds.setdefault(system, []).append(done["seconds"])
             row.peak_mb[system] = max(row.peak_mb.get(system, 0), done["peak_mb"])
             answers[system] = (done["rows"], done["sum"])
@@ -174,7 +174,11 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="small sizes and one round: are the answers right?")
     parser.add_argument("--write", action="store_true", help="put the table into the README")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "workbench-benchmarks", help="where data is kept")
-    parser.add_argument("--only", choices=("landing", "questions", "gaps", "refresh"), help="a part of them")
+    parser.add_argument(
+        "--only",
+        choices=("landing", "questions", "gaps", "refresh", "prices", "platforms", "records", "rollups", "importers", "panels"),
+        help="a part",
+    )
     given = parser.parse_args()
     if given.write and given.only:
         parser.error("a part of the table would stand for the whole; nothing was run. Leave out --write or --only.")
@@ -183,13 +187,25 @@ def main() -> None:
     parts = [machine()]
     if given.only in (None, "landing"):
         parts.append(table(run(size, given.folder)))
-    flat, home = data.make(given.folder, size), given.folder / "lakes"
+    flat, home = data.make(given.folder, size) if given.only not in ("records", "importers") else given.folder, given.folder / "lakes"
     if given.only in (None, "questions"):
         parts.append(queries.table(queries.run(size, flat, home), queries.sizes(size, flat, home)))
     if given.only in (None, "gaps"):
         parts.append(gaps.run(size, flat, home))
     if given.only in (None, "refresh"):
         parts.append(refreshing.run(size, flat, home))
+    if given.only in (None, "prices"):
+        parts.append(prices.run(size, flat, home))
+    if given.only in (None, "platforms"):
+        parts.append(platforms.run(size, flat, home))
+    if given.only in (None, "records"):
+        parts.append(records.run(size, given.folder / "records"))
+    if given.only in (None, "importers"):
+        parts.append(importers.run(size, given.folder / "importers"))
+    if given.only in (None, "rollups"):
+        parts.append(rollups.run(size, flat, home))
+    if given.only in (None, "panels"):
+        parts.append(panels.run(size, flat, home))
     results = "\n\n".join(parts)
     print(f"\n{results}")
     if given.write:

@@ -22,6 +22,7 @@ class Size:
     minute_sessions: int
     day_sessions: int
     trades: int
+    quotes: int
     rounds: int
     quarter_sessions: int
     month_sessions: int
@@ -36,6 +37,7 @@ FULL = Size(
     minute_sessions=21,
     day_sessions=1_260,
     trades=15_000_000,
+    quotes=10_000_000,
     rounds=3,
     quarter_sessions=64,
     month_sessions=22,
@@ -49,6 +51,7 @@ SHORT = Size(
     minute_sessions=3,
     day_sessions=40,
     trades=300_000,
+    quotes=200_000,
     rounds=1,
     quarter_sessions=5,
     month_sessions=3,

@@ -127,7 +127,7 @@ def calendar(home: Path) -> list[float]:
     shutil.rmtree(home, ignore_errors=True)
     env = {**os.environ, "XDG_CACHE_HOME": str(home)}
     return [
-        float(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout) for _ in range(4)
+        float(subprocess.run([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True, check=True).stdout) for _ in range(4)
     ]
 
 
@@ -135,7 +135,7 @@ def run(size: data.Size, flat: Path, home: Path) -> str:
     """Measure, each in a process of its own; gives a table in Markdown."""
     bench = lake(Lakes(size, flat, home))
     code = f"import json; from benchmarks import gaps; print(json.dumps(gaps.ask({str(bench.lake.root)!r})))"
-    done = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    done = json.loads(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
     first, *kept_ones = calendar(home / "calendar")
     told = f"{done['rows'] / 1e6:,.0f} M minutes against their day bars: {done['title'].partition(': ')[2]}"
     lines = [

@@ -28,9 +28,14 @@ def ask(far_end: FarEnd, key: str = "", **more: Any) -> RESTClient:
     return RESTClient(key or far_end.key, base=far_end.api_url, connection_pool_kw={"retries": False}, **more)
 
 
+def bare(method: str, url: str, **more: Any) -> urllib3.BaseHTTPResponse:
+    """A request as it stands. Its answer is waited for as long as a busy machine takes, which is longer than urllib3 does."""
+    return urllib3.request(method, url, timeout=60, **more)
+
+
 def told(far_end: FarEnd, path: str, **headers: str) -> Any:
     """The JSON of a request as it stands."""
-    reply = urllib3.request("GET", far_end.api_url + path, headers={"Authorization": f"Bearer {far_end.key}", **headers}, retries=False)
+    reply = bare("GET", far_end.api_url + path, headers={"Authorization": f"Bearer {far_end.key}", **headers}, retries=False)
     return reply.json() if reply.data else None
 
 
@@ -88,7 +93,7 @@ def test_pages_bring_every_minute_once(far_end: FarEnd, sort: str) -> None:
 
 def test_next_url_is_the_vendor_s_with_a_cursor_and_without_the_key(far_end: FarEnd) -> None:
     path = f"/v2/aggs/ticker/ACME/range/1/minute/{THU}/{THU}?limit=50&adjusted=false&apiKey={far_end.key}"
-    reply = urllib3.request("GET", far_end.api_url + path).json()
+    reply = bare("GET", far_end.api_url + path).json()
     url = urlsplit(reply["next_url"])
     assert url.netloc == "api.massive.com" and set(parse_qs(url.query)) == {"cursor"}
     assert far_end.key not in reply["next_url"] and reply["queryCount"] == reply["resultsCount"] == reply["count"] == 50
@@ -192,9 +197,9 @@ def refusal(call: Callable[[], Any]) -> Any:
 def test_keys_are_told_apart(far_end: FarEnd) -> None:
     said = refusal(lambda: ask(far_end, "another").get_grouped_daily_aggs(THU))
     assert said == {"status": "ERROR", "request_id": said["request_id"], "error": "Unknown API Key"} and len(said["request_id"]) == 32
-    bare = urllib3.request("GET", f"{far_end.api_url}/v1/marketstatus/now")
-    assert (bare.status, bare.json()["error"]) == (401, "API Key was not provided")
-    assert urllib3.request("GET", f"{far_end.api_url}/v1/marketstatus/now?apiKey={far_end.key}").status == 200
+    without = bare("GET", f"{far_end.api_url}/v1/marketstatus/now")
+    assert (without.status, without.json()["error"]) == (401, "API Key was not provided")
+    assert bare("GET", f"{far_end.api_url}/v1/marketstatus/now?apiKey={far_end.key}").status == 200
 
 
 @pytest.mark.parametrize(
@@ -235,13 +240,14 @@ def test_what_is_partly_beyond_the_wall_is_cut(far_end: FarEnd) -> None:
 
 
 def test_calls_beyond_the_rate_are_refused_until_the_window_has_passed(far_end: FarEnd) -> None:
-    far_end.rate, far_end.window_s, far_end.retry_after = 2, 0.4, "1"
+    far_end.rate, far_end.window_s, far_end.retry_after = 2, 60, "1"
     client = ask(far_end)
     for _ in range(2):
         client.get_market_status()
     said = refusal(client.get_market_status)
     assert said["status"] == "ERROR" and said["error"].startswith("You've exceeded the maximum requests per minute")
-    time.sleep(0.45)
+    far_end.window_s = 0.2
+    time.sleep(0.25)
     client.get_market_status()
     assert [one.status for one in far_end.requests] == [200, 200, 429, 200]
 
@@ -357,7 +363,7 @@ def test_news_statements_and_the_economy(far_end: FarEnd) -> None:
 
 
 def test_rows_go_out_as_csv_where_that_is_accepted(far_end: FarEnd) -> None:
-    reply = urllib3.request(
+    reply = bare(
         "GET",
         f"{far_end.api_url}/v3/trades/ACME?timestamp={THU}",
         headers={"Accept": "text/csv", "Authorization": f"Bearer {far_end.key}"},
@@ -392,12 +398,12 @@ def test_an_empty_far_end_knows_nothing() -> None:
 
 
 def test_a_stall_is_a_timeout(far_end: FarEnd) -> None:
-    far_end.faults = [faults.stall(5)]
+    far_end.faults = [faults.stall(60)]
     with pytest.raises(urllib3.exceptions.HTTPError, match="timed out"):
         ask(far_end, read_timeout=0.2).get_market_status()
     begun = time.monotonic()
     far_end.close()
-    assert time.monotonic() - begun < 4, "nobody waits for the silent one"
+    assert time.monotonic() - begun < 30, "nobody waits for the silent one"
 
 
 @pytest.mark.parametrize(
@@ -452,10 +458,15 @@ def test_a_skewed_clock(far_end: FarEnd) -> None:
 
 
 def test_one_connection_carries_many_answers_without_waits(far_end: FarEnd) -> None:
-    client, begun = ask(far_end), time.monotonic()
-    for _ in range(40):
-        client.get_market_status()
-    assert far_end.connections == 1 and time.monotonic() - begun < 1.5, "40 ms each: header and body went out apart"
+    client = ask(far_end)
+    took: list[float] = []
+    # A wait is there every time; that the machine is busy is not.
+    while len(took) < 10 and min(took, default=2) >= 1.5:
+        begun = time.monotonic()
+        for _ in range(40):
+            client.get_market_status()
+        took.append(time.monotonic() - begun)
+    assert far_end.connections == 1 and min(took) < 1.5, "40 ms each: header and body went out apart"
     assert far_end.requests[0].headers["Authorization"] == f"Bearer {far_end.key}" and far_end.requests[0].service == "api"
 
 
@@ -492,6 +503,7 @@ def yahoo(far_end: FarEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     import requests
     import yfinance
     from requests.adapters import HTTPAdapter
+    from yfinance.cache import _CookieCacheDummy
     from yfinance.data import SingletonMeta, YfData
 
     class Rewritten(HTTPAdapter):
@@ -509,6 +521,8 @@ def yahoo(far_end: FarEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     # The first unknown symbols of a process would also be looked up elsewhere.
     monkeypatch.setattr("yfinance.base._tz_info_fetch_ctr", 2)
     yfinance.set_tz_cache_location(str(tmp_path))
+    # A cookie that an earlier test was given would spare this one the asking.
+    monkeypatch.setattr("yfinance.cache._CookieCacheManager._Cookie_cache", _CookieCacheDummy())
     with requests.Session() as session:
         session.mount("https://", Rewritten())
         yield lambda symbol: yfinance.Ticker(symbol, session=session)
@@ -562,11 +576,9 @@ def test_yahoo_s_oddities(far_end: FarEnd, yahoo: Any) -> None:
     weeks = yahoo("ACME").history(start="2024-03-11", end="2024-03-23", interval="1wk", auto_adjust=False)
     assert weeks.High.tolist() == pytest.approx([max(made.day(date(2024, 3, day))["ACME"].high for day in week) for week in WEEKS])
     far_end.yahoo_live = True
-    live = urllib3.request(
-        "GET", f"{far_end.yahoo_url}/v8/finance/chart/ACME?period1={at_ns(THU) // 10**9}&period2={at_ns(FRI) // 10**9}"
-    ).json()
+    live = bare("GET", f"{far_end.yahoo_url}/v8/finance/chart/ACME?period1={at_ns(THU) // 10**9}&period2={at_ns(FRI) // 10**9}").json()
     assert len(live["chart"]["result"][0]["timestamp"]) == 2, "the latest price comes too"
-    assert urllib3.request("GET", f"{far_end.yahoo_url}/v7/finance/quote?symbols=ACME").status == 401, "no crumb"
+    assert bare("GET", f"{far_end.yahoo_url}/v7/finance/quote?symbols=ACME").status == 401, "no crumb"
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -636,7 +648,7 @@ def test_fred_s_calendar_of_releases(far_end: FarEnd) -> None:
 
     def dates(query: str = "") -> Any:
         url = f"{far_end.fred_url}/releases/dates?api_key={far_end.fred_key}&file_type=json{query}"
-        return urllib3.request("GET", url).json()["release_dates"]
+        return bare("GET", url).json()["release_dates"]
 
     assert {row["date"] for row in dates()} == {f"2024-0{month}-{day}" for month in (1, 2, 3) for day in ("01", "05", "12", "28")} - {
         "2024-03-12",
@@ -672,5 +684,5 @@ def test_it_can_be_served_by_hand_to_a_workbench() -> None:
 
 def test_the_far_end_s_own_failures_are_told_apart(far_end: FarEnd) -> None:
     far_end.rows["splits"].append({"ticker": "ACME"})
-    reply = urllib3.request("GET", f"{far_end.api_url}/stocks/v1/splits?apiKey={far_end.key}")
+    reply = bare("GET", f"{far_end.api_url}/stocks/v1/splits?apiKey={far_end.key}")
     assert reply.status == 500 and "KeyError" in far_end.broken.pop()

@@ -85,6 +85,7 @@ def test_files_that_fill_no_table_are_named(root: Path) -> None:
         ({"status": "NOT_AUTHORIZED", "message": "You are not entitled"}, "it says: You are not entitled"),
     ],
 )
+@pytest.mark.usefixtures("deep")
 def test_what_is_no_reply_is_an_error_that_says_so(root: Path, content: Any, why: str) -> None:
     path = write(root, "splits.json", content)
     with pytest.raises(BrokenAnswer, match="nothing of it was gathered") as told:

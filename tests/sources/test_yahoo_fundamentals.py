@@ -23,7 +23,7 @@ NOON = datetime(2024, 6, 3, 12, tzinfo=NEW_YORK)
 
 @pytest.fixture
 def yahoo(far_end: FarEnd) -> Iterator[YahooFundamentals]:
-    source = YahooFundamentals(far_end.yahoo_url, timeout_s=2.0, tries=2, backoff_s=0.01, threads=1, clock=lambda: NOON)
+    source = YahooFundamentals(far_end.yahoo_url, timeout_s=30.0, tries=2, backoff_s=0.01, threads=1, clock=lambda: NOON)
     far_end.yahoo_info["ACME"]["summaryDetail"] |= {"dividendRate": 2.02, "dividendYield": 0.02, "forwardPE": "Infinity"}
     yield source
     source.close()

@@ -6,24 +6,26 @@ finds a fault; 130 stopped by Ctrl-C. What a command reports goes to standard ou
 
 import sys
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from workbench import __version__
-from workbench.cli import ask, keep, resetting, tiers
+from workbench.cli import ask, exchange, keep, market, records, resetting, running, tiers
 from workbench.cli.gaps import gaps
+from workbench.cli.quality import quality
+from workbench.cli.scheduling import schedule
 from workbench.cli.shared import FAILED, Command, Commands, as_json, closing_bench, common, configured, names
 from workbench.errors import NoSource, WorkbenchError
-from workbench.progress import STOPPED, Lines, conclude, console, driven, note, progress, show, stoppable
+from workbench.progress import STOPPED, Lines, conclude, console, driven, note, progress, show, stoppable, telling_faults
 
 if TYPE_CHECKING:
     from workbench.config import Settings
 
-# What `demo` lands: sample files of these tables, for so many sessions.
+# What `demo` lands: sample files of these tables, for so many sessions; then what adjusts their prices.
 DEMO = (("stock_day", 250), ("stock_minute", 5), ("stock_trades", 1), ("stock_quotes", 1))
+DEMO_REFERENCE = ("tickers", "ticker_changes", "splits", "dividends", "conditions", "exchanges", "calendar_events")
 FIRST_QUERY = """\
 SELECT ticker, count(*) AS sessions, min(low) AS low, max(high) AS high, round(sum(close * volume) / 1e9, 1) AS billion_usd
 FROM stock_day
@@ -102,7 +104,7 @@ def refresh(
     """
     if json_ and jsonl:
         raise click.UsageError("--json and --jsonl were both given; give one of them")
-    with closing_bench(ctx) as bench, stoppable():
+    with closing_bench(ctx) as bench, stoppable(), telling_faults(jsonl=jsonl):
         run = bench.refresh(symbols=names(symbols), maintain=False if no_maintain else None, reset=reset, **asked(chosen))
         with closing(run.chain):
             if reset and bench.lake.exists:
@@ -156,35 +158,6 @@ def coverage(ctx: click.Context, table: str, start: str | None, end: str | None,
     """Show every session of TABLE: landed, missing, refused or not yet due."""
     with closing_bench(ctx, must_exist=True) as bench:
         show(bench.coverage(table, start, end), json_=json_)
-
-
-@main.command()
-@as_json
-@common
-@click.pass_context
-def tables(ctx: click.Context, json_: bool) -> None:
-    """List the tables that are declared, and how many rows the lake has of each."""
-    from workbench.query.report import Report
-    from workbench.tables import TABLES
-
-    with closing_bench(ctx) as bench:
-        held = bench.snapshots() if bench.lake.exists else {}
-    rows = [
-        {
-            "table": name,
-            "rows": held[name].rows if name in held else None,
-            "since": table.starts if table.starts > date.min else None,
-            "chunks": " → ".join(table.chunks),
-            "key": ", ".join(table.key),
-            "doc": table.doc,
-        }
-        for name, table in TABLES.items()
-    ]
-    counted = f"rows as in {bench.lake.root}" if held else f"no lake in {bench.lake.root}"
-    report = Report(f"{len(rows)} tables, {counted}", rows, ("key", "chunks"), root=str(bench.lake.root))
-    if not json_:
-        report.rows = [row | {"doc": TABLES[str(row["table"])].doc.split(". ")[0].rstrip(".")} for row in rows]
-    show(report, json_=json_)
 
 
 @main.command()
@@ -267,8 +240,8 @@ def demo(ctx: click.Context, no_notebook: bool) -> None:
 
         guard(bench.lake, "sample")
         failures = 0
-        for table, days in DEMO:
-            run = bench.refresh(source="sample", datasets=[table], days=days)
+        for tables, days in (*(([table], days) for table, days in DEMO), (DEMO_REFERENCE, None)):
+            run = bench.refresh(source="sample", datasets=tables, days=days)
             with closing(run.chain), progress(run, quiet=not sys.stdout.isatty()) as bar, stoppable(run.stop):
                 run.waits = bar.waits
                 summary = run.run(bar.step)
@@ -301,7 +274,12 @@ def first_notebook(root: Path) -> None:
 
 for command in (
     ask.sql,
+    market.bars,
+    market.actions,
+    market.tables,
     ask.export,
+    exchange.import_,
+    exchange.imports,
     keep.verify,
     keep.vacuum,
     keep.clean,
@@ -310,5 +288,13 @@ for command in (
     tiers.retain,
     tiers.maintain,
     gaps,
+    quality,
+    records.init,
+    records.flow,
+    records.fold,
+    running.run,
+    running.runs,
+    running.lab,
+    schedule,
 ):
     main.add_command(command)

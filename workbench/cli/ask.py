@@ -2,51 +2,113 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from workbench.cli.shared import as_json, closing_bench, common, names
-from workbench.progress import console, grid, show
+from workbench.cli.fitting import fitted, grid
+from workbench.cli.shared import Command, as_json, closing_bench, common, names
+from workbench.progress import console, show, stoppable
 
 if TYPE_CHECKING:
     from workbench.bench import Workbench
+    from workbench.importing import IfExists
 
 SHOWN_ROWS = 100
 
 
+def formats(function: Command) -> Command:
+    """The options that say how rows are handed out."""
+    options = (
+        click.option("--format", "format_", type=click.Choice(["table", "csv", "json", "parquet"]), help="Default: table."),
+        click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file; its ending chooses the format."),
+        click.option("--json", "json_", is_flag=True, help="The same as --format json."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @click.command()
 @click.argument("query", required=False)
-@click.option("--format", "format_", type=click.Choice(["table", "csv", "json", "parquet"]), help="Default: table.")
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file; its ending chooses the format.")
+@formats
 @click.option("--print-views", is_flag=True, help="Print the views' declarations, for any other DuckDB.")
-@click.option("--json", "json_", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--save-views",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a DuckDB file with views of all tables, for Superset, DBeaver and others; replaces FILE.",
+)
+@click.option("--platform", metavar="NAME", help="Take QUERY as it was written for a documented platform, as tetra or kraken_bot.")
 @common
 @click.pass_context
-def sql(ctx: click.Context, query: str | None, format_: str | None, output: Path | None, print_views: bool, json_: bool) -> None:
+def sql(
+    ctx: click.Context,
+    query: str | None,
+    format_: str | None,
+    output: Path | None,
+    print_views: bool,
+    save_views: Path | None,
+    platform: str | None,
+    json_: bool,
+) -> None:
     """Run QUERY over the lake's tables and print the rows; `-` reads it from standard input."""
-    if (query is None) != print_views:
-        raise click.UsageError("give a query, `-` to read one from standard input, or --print-views")
+    if (query is not None) + print_views + bool(save_views) != 1:
+        raise click.UsageError("give a query, `-` to read one from standard input, --print-views or --save-views")
     with closing_bench(ctx, must_exist=True) as bench:
         if print_views:
             from workbench.query.export import declarations
 
             emit(declarations(bench.lake, bench.snapshots()), output)
             return
+        if save_views:
+            from workbench.query.outside import write_views
+
+            show(write_views(bench.catalog, save_views, overwrite=True), json_=json_)
+            return
         text = sys.stdin.read() if query == "-" else str(query)
-        from workbench.query.export import copy, parted, replacing
+        from workbench.query.export import parted
 
         if not parted(text)[1]:
             raise click.UsageError("the query is empty")
-        chosen = format_ or ("json" if json_ else ending(output))
-        if chosen == "table":
-            emit_table(bench, text, output)
-        elif output:
-            with replacing(output) as draft:
-                copy(bench.con, text, draft, chosen)
-        else:
-            pour(bench, text, chosen)
+        if platform:
+            catalog = bench.use(platform).catalog
+            text = catalog.written(text) or catalog.translated(text)
+        hand_out(bench, narrowest(bench, text), format_ or ("json" if json_ else None), output)
+
+
+def narrowest(bench: "Workbench", script: str) -> str:
+    """A script with fewer files to read, if it is one query whose conditions leave fewer, and DuckDB takes it."""
+    import duckdb
+
+    from workbench.query.export import parted
+
+    before, last = parted(script)
+    text = None if before else bench.catalog.narrowed(last)
+    if text:
+        # What is wrong with a query is told in its own words.
+        with suppress(duckdb.Error):
+            bench.con.sql(text)
+            return text
+    return script
+
+
+def hand_out(bench: "Workbench", script: str, format_: str | None, output: Path | None) -> None:
+    """Print the rows of a script's last statement, or put them into a file, in a format or in that of the file's ending."""
+    from workbench.query.export import copy, replacing
+
+    chosen = format_ or ending(output)
+    if chosen == "table":
+        emit_table(bench, script, output)
+    elif output:
+        with replacing(output) as draft:
+            copy(bench.con, script, draft, chosen)
+    else:
+        pour(bench, script, chosen)
 
 
 def ending(output: Path | None) -> str:
@@ -68,18 +130,29 @@ def emit(text: str, output: Path | None) -> None:
 
 def emit_table(bench: "Workbench", script: str, output: Path | None) -> None:
     """Print the first rows of a script's result, and how many more there are."""
+    from rich.console import Console
+
     from workbench.query.export import first_rows
 
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
     columns, rows, count = first_rows(bench.con, script, SHOWN_ROWS)
     if not columns:
         click.echo("done", err=True)
         return
-    shown = console()
-    with shown.capture() as captured:
-        shown.print(grid(columns, rows))
-    emit(captured.get(), output)
+    terminal = None if output or not sys.stdout.isatty() else console().width
+    left_out: list[str] = []
+    if terminal:
+        columns, rows, left_out = fitted(columns, rows, terminal)
+    drawn = grid(columns, rows)
+    made = StringIO()
+    # In a file or a pipe there is room for every column.
+    shown = Console(file=made, width=terminal or 10_000, highlight=False, force_terminal=bool(terminal), soft_wrap=False)
+    shown.print(drawn)
+    emit("".join(f"{line.rstrip()}\n" for line in made.getvalue().splitlines()), output)
     more = f", the first {SHOWN_ROWS} shown: --format csv gives all" * (count > SHOWN_ROWS)
-    click.echo(f"{count:,} row{'s' * (count != 1)}{more}", err=True)
+    fewer = f"; left out to fit: {', '.join(left_out)}" * bool(left_out)
+    click.echo(f"{count:,} row{'s' * (count != 1)}{more}{fewer}", err=True)
 
 
 def pour(bench: "Workbench", query: str, format_: str) -> None:
@@ -105,8 +178,12 @@ def pour(bench: "Workbench", query: str, format_: str) -> None:
 
 @click.command()
 @click.argument("table")
-@click.argument("dest", type=click.Path(path_type=Path))
-@click.option("--format", "format_", type=click.Choice(["parquet", "csv", "arrow"]), default="parquet", show_default=True)
+@click.argument("dest", required=False, type=click.Path(path_type=Path))
+@click.option("--to", metavar="URL", help="Write into a database instead: sqlite:path.db, or postgresql://user:password@host/db.")
+@click.option(
+    "--if-exists", type=click.Choice(["fail", "replace", "append"]), help="With --to: what to do with a table that is there. Default: fail."
+)
+@click.option("--format", "format_", type=click.Choice(["parquet", "csv", "arrow"]), help="Default: parquet.")
 @click.option("--partition-by", metavar="COLUMNS", help="Make DEST a folder with a folder for each value, as date=2026-01-30/.")
 @click.option("--start", metavar="DATE", help="First session.")
 @click.option("--end", metavar="DATE", help="Last session, included.")
@@ -118,8 +195,10 @@ def pour(bench: "Workbench", query: str, format_: str) -> None:
 def export(
     ctx: click.Context,
     table: str,
-    dest: Path,
-    format_: str,
+    dest: Path | None,
+    to: str | None,
+    if_exists: "IfExists | None",
+    format_: str | None,
     partition_by: str | None,
     start: str | None,
     end: str | None,
@@ -127,15 +206,29 @@ def export(
     overwrite: bool,
     json_: bool,
 ) -> None:
-    """Write TABLE to DEST as plain files for any other tool.
+    """Write TABLE to DEST as plain files for any other tool, or into a database with --to.
 
     DEST is a file, or a folder with --partition-by; in a folder that is there, a file named after the table. It appears when it is
-    complete.
+    complete. In a database the table is made with the document's names, key and checks, and all rows go in or none; an import brings
+    them back as they are.
     """
     from workbench.arguments import as_date
     from workbench.query.export import export as export_table
 
-    with closing_bench(ctx, must_exist=True) as bench:
+    if (dest is None) == (to is None):
+        raise click.UsageError("give DEST, a file or folder, or --to URL, a database: one of them")
+    files = {"--format": format_, "--partition-by": partition_by, "--overwrite": overwrite}
+    if odd := [name for name, given in files.items() if to is not None and given] or ["--if-exists"] * bool(dest and if_exists):
+        raise click.UsageError(f"{odd[0]} is for {'files; a database takes --if-exists' if to else 'a database; files take --overwrite'}")
+    with closing_bench(ctx, must_exist=True) as bench, stoppable():
         by, tickers = names(partition_by), names(symbols)
-        made = export_table(bench.con, bench.lake, table, dest, format_, by, as_date(start), as_date(end), tickers, overwrite=overwrite)
+        if to is not None:
+            show(bench.export_to(table, to, if_exists=if_exists or "fail", start=start, end=end, symbols=tickers), json_=json_)
+            return
+        assert dest
+        # What keeps a documented table from being shown is told, instead of that there is none.
+        bench.catalog.documented.prepare(f"FROM {table}")
+        made = export_table(
+            bench.con, bench.lake, table, dest, format_ or "parquet", by, as_date(start), as_date(end), tickers, overwrite=overwrite
+        )
     show(made, json_=json_)

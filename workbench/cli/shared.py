@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.config import Settings
 
 FAILED, WRONG_USAGE, FOUND = 1, 2, 3
+STOPPED_BY_USER = "stopped; what is committed is kept"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,12 +30,15 @@ class Commands(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
-            leave(ctx, "stopped; what is committed is kept", STOPPED)
+            leave(ctx, STOPPED_BY_USER, STOPPED)
         except UsageError as fault:
             leave(ctx, str(fault), WRONG_USAGE)
         except WorkbenchError as fault:
             leave(ctx, str(fault), FAILED)
         except Exception as fault:
+            # A library that is stopped while it is imported says that it cannot be, and cannot be imported again.
+            if isinstance(fault.__cause__, KeyboardInterrupt):
+                leave(ctx, STOPPED_BY_USER, STOPPED)
             if refused := refusal(fault):
                 leave(ctx, refused, FAILED)
             what = " ".join(f"{type(fault).__name__}: {fault}".split())

@@ -56,7 +56,7 @@ def retain(ctx: click.Context, yes: bool, json_: bool) -> None:
 @common
 @click.pass_context
 def maintain(ctx: click.Context, seconds: float | None, json_: bool) -> None:
-    """Do all upkeep that is due: clean, vacuum, retain by [retention] in workbench.toml, compact.
+    """Do all upkeep that is due: clean, vacuum, roll up, retain by [retention] in workbench.toml, compact.
 
     The end of each refresh does the same for a minute ([maintain] seconds). Exit status 3: [retention] asks for what is refused.
     """

@@ -5,7 +5,7 @@ Each failure, each fallback and each ticker without rows is an attempt in the jo
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -24,6 +24,7 @@ from workbench.refresh import legs
 from workbench.refresh.batch import Batch, Done
 from workbench.refresh.chain import Chain
 from workbench.refresh.log import Log
+from workbench.refresh.moving import Flights
 from workbench.sources import Answer, Question, RowSource
 from workbench.tables import find
 
@@ -81,6 +82,7 @@ class Asking:
     land: "Callable[[Step, Job], Landed | Refusal]"
     stopped: Event
     log: Log
+    flights: Flights = field(default_factory=Flights)
     silent: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     heard: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -139,7 +141,7 @@ class Asking:
         batch = Batch(self.lake)
         attempts: list[Attempt] = []
         try:
-            for question, answer in self._answers(leg, questions):
+            for question, answer in self._answers(leg, questions, by_place):
                 step = by_place[answer.table, answer.session]
                 lack = lacks.setdefault((answer.table, answer.session), Lack(step))
                 attempts += self._note(leg, step, question, answer, lack)
@@ -157,7 +159,7 @@ class Asking:
             yield from batch.finish()
             self._record(attempts)
 
-    def _answers(self, leg: RowSource, questions: Sequence[Question]) -> Iterator[tuple[Question, Answer]]:
+    def _answers(self, leg: RowSource, questions: Sequence[Question], steps: "Mapping[Place, Step]") -> Iterator[tuple[Question, Answer]]:
         """Every answer as it comes. A leg that cannot be asked at all answers each session with the reason."""
         # Few answers wait: disk and memory stay bounded.
         told: Queue[tuple[Question, Answer]] = Queue(2 * ASKERS)
@@ -166,11 +168,12 @@ class Asking:
         def ask(question: Question) -> None:
             left = set(question.sessions)
             try:
-                for answer in leg.answer(question, self.downloads):
-                    left.discard(answer.session)
-                    told.put((question, answer))
-                    if given_up.is_set():
-                        return
+                with self.flights.of(steps[question.table, question.sessions[0]], f"asking {leg.name}"):
+                    for answer in leg.answer(question, self.downloads):
+                        left.discard(answer.session)
+                        told.put((question, answer))
+                        if given_up.is_set():
+                            return
             except SourceError as fault:
                 for day in sorted(left):
                     told.put((question, Answer(question.table, day, question.tickers, fault=reason(fault))))

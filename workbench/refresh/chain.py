@@ -86,10 +86,13 @@ def chain_of(settings: Settings) -> Chain:
         folder = Folder(settings.folder, cache=settings.scratch / "folder-identities.json")
         return Chain(kind, folder, reference=(FolderReference(folder.root),))
     if kind == "sample":
+        from workbench.sources.market import EDITION
         from workbench.sources.sample import Sample
+        from workbench.sources.sample_reference import SampleReference
 
         # Not under the root: planning must not make one.
-        return Chain(kind, Sample(Path(tempfile.gettempdir()) / f"workbench-sample-{os.getuid()}"))
+        made = Path(tempfile.gettempdir()) / f"workbench-sample-{EDITION}-{os.getuid()}"
+        return Chain(kind, Sample(made), reference=(SampleReference(),))
     chain = Chain(kind)
     if kind == "polygon_s3":
         add_files(chain, settings)

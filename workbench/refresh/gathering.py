@@ -2,12 +2,12 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from workbench.errors import LakeError, SourceError, UsageError
-from workbench.lake import calendar_events, reference
+from workbench.lake import calendar_events, lone_days, reference, rollups
 from workbench.lake.journal import Attempt, Journal
 from workbench.lake.reference import Updated
 from workbench.lake.store import Lake, utc_now
@@ -18,11 +18,14 @@ from workbench.refresh.gathered import GATHERED, Identified, since
 from workbench.refresh.plan import Step
 from workbench.sessions import today
 from workbench.sources.reference import Gathered
+from workbench.tables import LONE_DAYS, ROLLUPS
 
 SYMBOL = re.compile(r"[A-Za-z0-9.:]{1,16}: ")
 # Asked for symbol by symbol: of the universe, where no symbols are named.
 CALENDAR = "calendar_events"
 DERIVING = ("splits", "dividends", CALENDAR)
+# For so many seconds a refresh sums up what landed, newest first; what is left then is maintenance's.
+SUMMING_UP = 30
 BY_SYMBOL = ("fundamentals", "ticker_changes")
 
 
@@ -57,6 +60,18 @@ def in_step(lake: Lake, done: Iterable[Done], left: Iterable[str] = ()) -> Itera
         if one.committed:
             step = Step(one.table, today(), "gather", f"{one.key} has news", f"reference:{one.table}", source=one.source)
             yield Done(step, "landed", one.rows_new + one.rows_changed, reason="; ".join(one.notes))
+
+
+def compared(lake: Lake, stopped: Callable[[], bool] = bool) -> Iterator[Done]:
+    """Day bars compared with minutes where both have landed, and minutes summed up, for a while; says something only if that fails."""
+    try:
+        lone_days.compare(lake)
+    except LakeError as fault:
+        yield Done(Step(LONE_DAYS.name, today(), "gather", "", f"{lone_days.KEY}{today()}"), "failed", reason=reason(fault))
+    try:
+        rollups.refresh(lake, SUMMING_UP, stopped)
+    except LakeError as fault:
+        yield Done(Step(ROLLUPS[0].name, today(), "gather", "", f"{rollups.KEY}{today()}"), "failed", reason=reason(fault))
 
 
 def ask(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
+from numbers import Integral
 from typing import Literal
 
 from workbench import sessions
@@ -96,7 +97,8 @@ class Plan(list[Step]):
         others = len(self) - len(self.to_fetch) - len(self.to_ask) - len(self.to_gather)
         also = [f"{others} missing, refused or from a fallback"] if others else []
         title = f"plan from {self.source}: {', '.join([f'{len(self.to_fetch)} files to land, {sized(size)}', *asked, *gathered, *also])}"
-        return Report(title, rows, ("key",), source=self.source, notes=self.notes, files=len(self.to_fetch), bytes=size)
+        counts = {"files": len(self.to_fetch), "asked": len(self.to_ask), "gathered": len(self.to_gather)}
+        return Report(title, rows, ("key",), source=self.source, notes=self.notes, **counts, bytes=size)
 
     def __repr__(self) -> str:
         return "\n".join([*self.notes, repr(self.report)])
@@ -271,6 +273,10 @@ def check(datasets: Sequence[str] | None, start: date | None, end: date | None, 
         raise BadRange(f"the range ends ({end}) before it starts ({start}); nothing was done. Turn the two dates round.")
     if days is not None and (start or end):
         raise BadRange("days and start or end were both given; nothing was done. Give a count of sessions, or dates.")
+    for name, count in (("days", days), ("last", last)):
+        # A notebook's parameter may be any value.
+        if count is not None and not isinstance(count, Integral):
+            raise BadRange(f"{name} is {count!r}, but it must be a count of sessions; nothing was done. Give a whole number, as 30.")
     if days is not None and days < 1:
         raise BadRange(f"{days} sessions were asked for; at least one is needed. Nothing was done.")
     if last is not None and last < 1:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.errors import BadKeys, LakeError, LandingError, SourceError, UsageError, WorkbenchError
-from workbench.lake import reset
+from workbench.lake import lone_days, reset, rollups
 from workbench.lake.disk import sweep
 from workbench.lake.journal import Journal
 from workbench.lake.landing import Job, land_or_refuse
@@ -27,11 +27,12 @@ from workbench.refresh import legs
 from workbench.refresh.asking import Asking, reason
 from workbench.refresh.batch import BATCH_SECONDS, Batch, Done, Made
 from workbench.refresh.chain import Chain
-from workbench.refresh.gathering import DERIVING, gather, in_step
+from workbench.refresh.gathering import DERIVING, compared, gather, in_step
 from workbench.refresh.log import LEFT, Log, outcome
+from workbench.refresh.moving import FETCHING, GATHERING, LANDING, WAITING, Flight, Flights
 from workbench.refresh.plan import Plan, Step
 from workbench.refresh.summary import Summary
-from workbench.tables import TABLES
+from workbench.tables import LONE_DAYS, ROLLUPS, TABLES
 
 FETCHERS = 8
 LANDERS = 2
@@ -58,6 +59,7 @@ class Refresh:
         self.id = uuid.uuid4().hex
         self.journal = Journal(lake.root)
         self.downloads = downloads or lake.root / "tmp" / "fetch"
+        self.flights = Flights(chain.files, self.downloads)
         self._landers = threading.BoundedSemaphore(LANDERS)
         self._asked_to_stop = threading.Event()
         self._stopping = threading.Event()
@@ -80,6 +82,9 @@ class Refresh:
 
     def __repr__(self) -> str:
         return f"<Refresh: {self.plan.report.title}; not run yet: iterate it, or call .run()>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>A refresh that has not run yet: iterate it, or call .run().</p>{self.plan._repr_html_()}"
 
     def run(self, seen: Callable[[Done], None] | None = None) -> "Summary":
         """Run the whole plan, do some upkeep of the lake, and sum it up. `seen` is called with each step as it is done."""
@@ -124,7 +129,7 @@ class Refresh:
     def _steps(self) -> Generator[Done, None, None]:
         plan, began = self.plan, time.monotonic()
         work = [*plan.to_fetch, *plan.to_ask, *plan.to_gather]
-        left = self._left()
+        left = self._left() or waiting(self.lake)
         if not work and not left:
             with suppress(LakeError):
                 # A lake that is not there yet is not made to say that there is nothing for it.
@@ -157,6 +162,7 @@ class Refresh:
                     yield done
                 if not self.stopped:
                     yield from in_step(self.lake, landed, left)
+                    yield from compared(self.lake, self._asked_to_stop.is_set)
             except Exception as fault:
                 why = reason(fault)
                 raise
@@ -182,7 +188,16 @@ class Refresh:
             yield from self._run(self.plan.to_fetch)
         if (asked := [*self.plan.to_ask, *self._lacking]) and not self.stopped:
             asking = Asking(
-                self.lake, self.chain, self.downloads, self.id, self.symbols, self.universe, self._landed, self._asked_to_stop, self._log
+                self.lake,
+                self.chain,
+                self.downloads,
+                self.id,
+                self.symbols,
+                self.universe,
+                self._landed,
+                self._asked_to_stop,
+                self._log,
+                self.flights,
             )
             yield from asking(asked)
             self._unheard = asking.unheard
@@ -191,7 +206,8 @@ class Refresh:
             if self._asked_to_stop.is_set():
                 self.stopped = True
                 return
-            yield from gather(self.lake, self.chain, step, self.symbols, self.universe, self.journal, self.id)
+            with self.flights.of(step, GATHERING):
+                yield from gather(self.lake, self.chain, step, self.symbols, self.universe, self.journal, self.id)
 
     def _landed(self, step: Step, job: Job) -> Landed | Refusal:
         with self._landers:
@@ -253,6 +269,10 @@ class Refresh:
             ]
 
     def _make(self, step: Step) -> "Made":
+        with self.flights.of(step, FETCHING) as flight:
+            return self._made(step, flight)
+
+    def _made(self, step: Step, flight: Flight) -> "Made":
         """Fetch and land one file, or only fetch it if its chunk lands together; a fault of the file or its transfer is this step's own."""
         assert step.file
         began = time.monotonic()
@@ -264,7 +284,7 @@ class Refresh:
                 return Done(step, "failed", reason=self._refused_keys)
             assert self.chain.files
             fetched = self.chain.files.fetch(step.file, self.downloads)
-            transferred = fetched.transferred
+            transferred, flight.doing = fetched.transferred, WAITING
             bounds = self.lake[step.table].snapshot().bounds
             job = Job(
                 fetched.path,
@@ -282,6 +302,7 @@ class Refresh:
                 return step, job, transferred, time.monotonic() - began
             try:
                 with self._landers:
+                    flight.doing = LANDING
                     made = self._land(step, job)
             finally:
                 job.drop()
@@ -344,6 +365,11 @@ def by_few(table: LakeTable) -> bool:
     """Whether only sources of rows have ever filled a table."""
     landings = table.landings()
     return bool(landings) and all(":" in key for key in landings)
+
+
+def waiting(lake: Lake) -> list[str]:
+    """The tables that the lake makes of its own rows and that are behind them."""
+    return [LONE_DAYS.name] * lone_days.waiting(lake) + [one.name for one in ROLLUPS if rollups.waiting(lake, one)]
 
 
 def guard(lake: Lake, source: str) -> None:

@@ -15,8 +15,11 @@ from typing import Any
 from warnings import catch_warnings, simplefilter
 from zoneinfo import ZoneInfo
 
+from workbench.sources.market_actions import RENAMED, company, levels, shares, symbol
 from workbench.tables import Feed, Table
 
+# Counts the times that the same arguments began to give other bytes; files that are kept are kept by it.
+EDITION = 2
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 
@@ -24,9 +27,10 @@ MINUTE = 60 * SECOND
 # neighbours whose order is not byte order, and test tickers.
 STOCKS = """
     AAPL MSFT IBM SPY BRK.B NVDA AMZN QQQ BAC T F E ON A NA NULL TRUE NAN INF CpS CPS BACpB BACPB BApA NE.WS.A BCATrw NMCOr
-    AIpC AIGpA AIG.WS CAIpA AGM.A AGMpC FTVpA FTVw DCOMp ZVZZT ZTEST ATEST NTEST.H
+    AIpC AIGpA AIG.WS CAIpA AGM.A AGMpC FTVpA FTVw NOV* ZVZZT ZTEST ATEST NTEST.H
 """
 LIQUID = {"AAPL": 230, "MSFT": 430, "IBM": 240, "SPY": 570, "BRK.B": 460, "NVDA": 140, "AMZN": 190, "QQQ": 480, "BAC": 42, "T": 22, "F": 11}
+LIQUID[RENAMED] = 64
 BASES = {"BCATrw": 0.4, "NMCOr": 0.6, "I:SPX": 5800, "I:NDX": 20000, "I:VIX": 18, "X:BTC-USD": 64000, "X:ETH-USD": 2600, "C:USD-JPY": 150}
 INDICES = "I:SPX I:NDX I:DJI I:RUT I:VIX I:COMP I:OEX I:XAU I:SOX I:MID"
 COINS = "X:BTC-USD X:ETH-USD X:SOL-USD X:DOGE-USD X:ADA-USD X:LTC-USD X:XRP-USD X:LINK-USD X:DOT-USD X:1INCH-USD"
@@ -47,7 +51,7 @@ def cms(ticker: str) -> str:
 def names(table: Table, feed: Feed, count: int, day: date) -> list[str]:
     """The tickers that `count` gives, in the order of the vendor's files."""
     if table.asset == "stocks":
-        return list(_stocks(count))
+        return [symbol(name, day) for name in _stocks(count)]
     if table.asset == "options":
         roots = list(dict.fromkeys(t for t in _stocks(10 + count // 20) if t.isupper() and t.isalpha()))
         expiry = f"{(day.year + day.month // 12) % 100:02}{day.month % 12 + 1:02}19"
@@ -202,11 +206,16 @@ class Market:
         return (self.hours.open - self.hours.first) // MINUTE, (self.hours.close - self.hours.first) // MINUTE
 
     @cached_property
+    def companies(self) -> tuple[str, ...]:
+        """Whose tickers they are: what a company is does not change with its symbol."""
+        return tuple(map(company, self.tickers))
+
+    @cached_property
     def ids(self) -> Any:
-        """A hash of every ticker and the seed."""
+        """A hash of every company and the seed."""
         import numpy as np
 
-        digests = (blake2b(f"{self.seed} {ticker}".encode(), digest_size=8).digest() for ticker in self.tickers)
+        digests = (blake2b(f"{self.seed} {name}".encode(), digest_size=8).digest() for name in self.companies)
         return np.frombuffer(b"".join(digests), np.uint64)
 
     @cached_property
@@ -214,7 +223,7 @@ class Market:
         """Where a ticker stands by liquidity: near 0 trades most, near 1 least."""
         import numpy as np
 
-        return np.where([t in LIQUID for t in self.tickers], 0.0005, 0.001 + 0.999 * unit(mixed(1, self.ids)))
+        return np.where([name in LIQUID for name in self.companies], 0.0005, 0.001 + 0.999 * unit(mixed(1, self.ids)))
 
     @cached_property
     def volatility(self) -> Any:
@@ -226,7 +235,7 @@ class Market:
         return mixed(purpose, self.day.toordinal(), self.ids)
 
     def settled(self, ordinal: int) -> Any:
-        """The close of any date: a random walk built from midpoints (Lévy), so that a date costs 13 draws, not its whole past.
+        """The close of any date, splits and dividends left out: a random walk built from midpoints (Lévy), so that a date costs 13 draws, not its whole past.
 
         It comes back to its base price every 4096 days, which keeps charts in a plausible range.
         """
@@ -239,7 +248,7 @@ class Market:
             if tent and length <= 4096:
                 walk += np.sqrt(length) / 2 * tent * bell(mixed(3, power, ordinal // length, self.ids))
         bases = np.exp(2 + 3.5 * unit(mixed(4, self.ids)))
-        known = [LIQUID.get(t) or BASES.get(t) or 0 for t in self.tickers]
+        known = [LIQUID.get(name) or BASES.get(name) or 0 for name in self.companies]
         return np.where(known, known, 1 + bases % 2 if self.digits == 5 else bases) * np.exp(self.volatility * walk)
 
     def rounded(self, price: Any) -> Any:
@@ -255,17 +264,21 @@ class Market:
 
         return np.where(price < 1, 10.0 ** -max(4, self.digits), 10.0**-self.digits)
 
+    def close(self, ordinal: int) -> Any:
+        """The close of any date, told in the shares of this session, and with its dividend already paid."""
+        return self.rounded(self.settled(ordinal) * levels(self.companies, self.day.toordinal(), ordinal))
+
     @cached_property
     def before(self) -> Any:
         """The close of the date before."""
-        return self.rounded(self.settled(self.day.toordinal() - 1))
+        return self.close(self.day.toordinal() - 1)
 
     @cached_property
     def prices(self) -> tuple[Any, Any, Any, Any]:
         """Open, high, low and close of the regular session."""
         import numpy as np
 
-        close = self.rounded(self.settled(self.day.toordinal()))
+        close = self.close(self.day.toordinal())
         open = self.rounded(self.before * np.exp(0.25 * self.volatility * bell(self.noise(5))))
         above, below = (np.exp(0.4 * self.volatility * np.abs(bell(self.noise(i)))) for i in (6, 7))
         high = np.maximum(np.maximum(open, close), self.rounded(np.maximum(open, close) * above))
@@ -277,7 +290,8 @@ class Market:
         """Units traded, extended hours included."""
         import numpy as np
 
-        full = 3000 * self.rank**-1.25 * np.exp(0.4 * bell(self.noise(8)))
+        today = self.day.toordinal()
+        full = 3000 * self.rank**-1.25 * np.exp(0.4 * bell(self.noise(8))) * shares(self.companies, today, today)
         return np.floor(full * min(1, self.minutes / 960)).astype(np.int64) + 1
 
     @cached_property

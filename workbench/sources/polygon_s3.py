@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePosixPath
@@ -126,8 +126,7 @@ class PolygonS3:
         What came before the source fell silent stays there, and the next call goes on from it. Raises `SourceError`, or
         `LakeError` if `folder` cannot hold the file.
         """
-        identity = hashlib.sha1(f"{file.key} {file.etag}".encode(), usedforsecurity=False).hexdigest()[:12]
-        whole = folder / f"{identity}-{PurePosixPath(file.key).name}"
+        whole = whole_of(file, folder)
         with storing(file, folder):
             folder.mkdir(parents=True, exist_ok=True)
             with claimed(whole) as part:
@@ -137,6 +136,14 @@ class PolygonS3:
                 came = self._download(file, part)
                 part.replace(whole)
         return Fetched(whole, came)
+
+    def held(self, file: FlatFile, folder: Path) -> int:
+        """How many bytes of a file are under `folder` now, for whoever watches its download."""
+        whole = whole_of(file, folder)
+        for path in (whole.with_name(f"{whole.name}.part"), whole):
+            with suppress(OSError):
+                return path.stat().st_size
+        return 0
 
     def _download(self, file: FlatFile, part: Path) -> int:
         """Append to `part` until it is whole; returns the bytes that came. It stays only if a next call can resume it."""
@@ -276,6 +283,12 @@ class PolygonS3:
         while inner := cause.__cause__ or cause.__context__:
             cause = inner
         return f"does not answer ({cause})"
+
+
+def whole_of(file: FlatFile, folder: Path) -> Path:
+    """Where a downloaded file stands: a name of its own for each version of it."""
+    identity = hashlib.sha1(f"{file.key} {file.etag}".encode(), usedforsecurity=False).hexdigest()[:12]
+    return folder / f"{identity}-{PurePosixPath(file.key).name}"
 
 
 def prefixes(feed: Feed, start: date, end: date) -> Sequence[str]:

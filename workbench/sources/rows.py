@@ -338,8 +338,10 @@ class Tape:
         offset = np.where(early, -wait, self.moment(self.place).astype(np.int64))
         sip = self.whole(market.hours.first + offset)
         middle = self.middle(self.place)
-        half = self.spread(middle) / 2
-        bid, ask = market.rounded(middle - half), market.rounded(middle + half)
+        # The offer is told from the bid: rounded each for itself, both fall on the same price where the middle is a whole cent.
+        spread = self.spread(middle)
+        bid = market.rounded(middle - spread / 2)
+        ask = market.rounded(bid + spread)
         state = self.odds(41, 2_003)
         ask = np.where(state < 6, bid, ask)  # locked
         bid, ask = np.where((state >= 6) & (state < 9), (ask, bid), (bid, ask))  # crossed

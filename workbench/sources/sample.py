@@ -1,6 +1,7 @@
 """Flat files of an imagined market, of any size, in the vendor's exact format and with its oddities.
 
-The same arguments give the same bytes. `workbench.sources.faults` makes faulty files of good ones.
+The same arguments give the same bytes. Prices show the splits, dividends and new symbols of `workbench.sources.market_actions`, of which
+`sample_reference` tells. `workbench.sources.faults` makes faulty files of good ones.
 """
 
 import zlib
