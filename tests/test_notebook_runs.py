@@ -545,6 +545,8 @@ def test_the_kernel_ends_with_the_prompt_that_runs_it(tmp_path: Path, how: signa
         process.wait(60)
     wait_for(lambda: gone(kernel), 30)
     [run] = Runs(tmp_path / "lake")
+    # Who ends the kernel ends after it, a moment later.
+    wait_for(lambda: not run.worked, 30)
 
     assert run.state == ("stopped" if how == signal.SIGINT else "broken off")
     assert process.returncode == (130 if how == signal.SIGINT else -9)

@@ -16,6 +16,7 @@ import pytest
 
 from workbench.config import Settings
 from workbench.errors import LakeError, UnknownName, UsageError
+from workbench.lake import processes
 from workbench.lake.processes import started
 from workbench.runs import Run, Runs, record
 from workbench.runs.minding import environment, mind, start, start_or_follow, stop
@@ -119,7 +120,7 @@ def test_a_run_whose_processes_are_no_more_was_broken_off(runs: Runs) -> None:
 
 def test_a_process_that_waits_to_be_counted_out_is_no_more(runs: Runs) -> None:
     with subprocess.Popen([sys.executable, "-c", "pass"]) as zombie:
-        until(lambda: record.ended(zombie.pid), "it did not end")
+        until(lambda: processes.ended(zombie.pid), "it did not end")
         assert runs.change(minded(runs.begin("refresh", ())), pid=zombie.pid, begun="").state == "broken off"
 
 

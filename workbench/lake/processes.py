@@ -28,14 +28,22 @@ def dead(name: str, begun: str = "") -> bool:
 
 
 def running(pid: int) -> bool:
-    """Whether this machine has a process of that number."""
+    """Whether this machine has a process of that number that has not ended."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True  # somebody else's
-    return True
+        pass  # somebody else's
+    return not ended(pid)
+
+
+def ended(pid: int) -> bool:
+    """Whether a process of this machine has ended and only waits to be counted out: nobody may ever do that, in a container least of all."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (OSError, IndexError):
+        return False
 
 
 def started(pid: int) -> str:
