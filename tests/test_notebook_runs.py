@@ -18,7 +18,7 @@ from flatfiles import STOCK_DAY, THU, bar, put, text
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import BadSetting, Busy, LakeError, UnknownName, UsageError
-from workbench.lake import locks
+from workbench.lake import locks, processes
 from workbench.notebooks import Findings, findings, running
 from workbench.notebooks.executing import clean
 from workbench.notebooks.parameters import Parameter, assigned, checked, read
@@ -353,7 +353,8 @@ def test_a_process_that_does_not_listen_is_ended_with_all_that_it_started(tmp_pa
     below = psutil.Process(child.pid).children(recursive=True)
 
     assert child.end(0.2) == 137
-    assert below and not psutil.wait_procs(below, 10)[1]
+    assert below
+    wait_for(lambda: gone(*(one.pid for one in below)), 10)
 
 
 def wait_for(there: Callable[[], Any], seconds: float = 60) -> None:
@@ -385,7 +386,7 @@ class Heard(Listener):
 
 
 def gone(*pids: int) -> bool:
-    return all(not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE for pid in pids)
+    return not any(processes.running(pid) for pid in pids)
 
 
 @pytest.mark.slow
