@@ -98,6 +98,7 @@ def ask(root: str) -> dict[str, Any]:
 
     import workbench
     from workbench.query.gaps_market import market
+    from workbench.sources.market_actions import RENAMED, company
 
     bench = workbench.open(root)
     shots = bench.snapshots()
@@ -107,12 +108,14 @@ def ask(root: str) -> dict[str, Any]:
         found = market(bench.lake, shots, MINUTE.name, threads=bench.settings.threads)
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    assert found and all(left_out(row["ticker"]) for row in found), found.title
+    # The company that takes new symbols has minutes under the quarter's alone, whatever the year: its older ones lack all of theirs.
+    told = [row for row in found if company(row["ticker"]) != RENAMED]
+    assert told and all(left_out(row["ticker"]) for row in told), found.title
     # All lack the same sessions, and of all that were left out none is missing here.
-    assert len({row["missing"] for row in found}) == 1 and not found[0]["missing"] % LEFT_OUT, found.title
+    assert len({row["missing"] for row in told}) == 1 and not told[0]["missing"] % LEFT_OUT, found.title
     bars = pl.scan_parquet([bench.lake[DAY.name].folder / file.path for file in shots[DAY.name].files], glob=False, hive_partitioning=False)
     names = bars.filter(~pl.col("is_test")).select("ticker").unique().collect()["ticker"]
-    assert len(found) == sum(map(left_out, names)), found.title
+    assert len(told) == sum(left_out(name) for name in names if company(name) != RENAMED), found.title
     rows = shots[MINUTE.name].rows
     return {"cold": seconds[0], "warm": seconds[1], "peak_mb": peak, "rows": rows, "title": found.title, "tickers": len(found)}
 
