@@ -7,6 +7,8 @@ WorkbenchError
 │   ├── BadRange         the dates do not make a range
 │   ├── NoLake           the root holds no lake
 │   ├── BrokenRule       rows are not what their table asks of them
+│   ├── NotAllowed       whoever asks may not do this here
+│   ├── NewerLake        a later version of the library made the lake
 │   └── MissingExtra     a part of the package that was not installed is needed
 ├── SourceError          the bytes could not be had
 │   ├── NoSource         no source is configured
@@ -27,8 +29,10 @@ WorkbenchError
 │   └── TooManyFaults    too many rows are faulty to trust the others
 ├── LakeError            the lake could not be read or written
 │   ├── BrokenPromise    a file to be committed is not what the table declares
+│   ├── BrokenBackup     a backup lacks a file, or has other bytes than it was made of
 │   └── Busy             somebody else holds what is needed
 └── QueryError           the query was refused, by DuckDB or before it
+    └── TookTooLong      it went over its limit of time, rows or memory
 
 Every error says which thing, what is wrong, what was not done and what to do next. Arguments go to `super().__init__`, so that
 errors survive a process pool.
@@ -77,6 +81,14 @@ class NoLake(UsageError):
 
 class BrokenRule(UsageError):
     """Rows are not what their table asks of them; none of them was written."""
+
+
+class NotAllowed(UsageError):
+    """Whoever asks may not do this here."""
+
+
+class NewerLake(UsageError):
+    """A later version of the library made the lake."""
 
 
 class MissingExtra(UsageError, ImportError):
@@ -159,9 +171,17 @@ class BrokenPromise(LakeError):
     """A file to be committed is not what the table declares."""
 
 
+class BrokenBackup(LakeError):
+    """A backup lacks a file, or has other bytes than it was made of."""
+
+
 class Busy(LakeError):
     """Somebody else holds what is needed."""
 
 
 class QueryError(WorkbenchError):
     """The query was refused, by DuckDB or before it."""
+
+
+class TookTooLong(QueryError):
+    """It went over its limit of time, rows or memory."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,8 +99,21 @@ def scan(paths: Sequence[Path], frames: "Sequence[pl.DataFrame]", table: Table) 
     import polars as pl
 
     names = [c.name for c in table.columns]
-    files = [pl.scan_parquet(list(paths), glob=False, hive_partitioning=False).select(names)] if paths else []
+    files = []
+    # Files of before a column was declared lack it; they come one after another as they did.
+    for lacked, some in groupby(paths, key=lambda path: lacking(path, table)):
+        rows = pl.scan_parquet(list(some), glob=False, hive_partitioning=False)
+        nulls = [pl.lit(None, polars_type(table[name])).alias(name) for name in lacked]
+        files.append((rows.with_columns(nulls) if nulls else rows).select(names))
     return pl.concat([*files, *(frame.lazy().select(names) for frame in frames)])
+
+
+def lacking(path: Path, table: Table) -> tuple[str, ...]:
+    """The declared columns that a file lacks."""
+    import pyarrow.parquet as pq
+
+    there = set(pq.read_schema(path).names)
+    return tuple(c.name for c in table.columns if c.name not in there)
 
 
 def read(paths: Sequence[Path], table: Table, low: str | None, high: str | None) -> "pl.DataFrame":

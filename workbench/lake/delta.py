@@ -1,5 +1,6 @@
 """Delta tables made, and committed to, whatever stands in them; what it takes for a commit to be there after a loss of power."""
 
+import logging
 import random
 import time
 import uuid
@@ -7,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from workbench.lake.disk import disk, sync
+from workbench.lake.identity import claim
 from workbench.lake.log import Forks, TableLog
+from workbench.lake.who import by
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable, Schema, Transaction
+    from deltalake import CommitProperties, DeltaTable, Schema, Transaction
     from deltalake.transaction import AddAction, RemoveAction
 
 ATTEMPTS = 40
+LOG = logging.getLogger("workbench.lake")
 
 # Checkpoints keep no commit information, and landing records live in it: the log is kept for good.
 CONFIGURATION = {
@@ -34,6 +38,7 @@ def make(log: TableLog, schema: "Schema", partitions: Sequence[str], doc: str) -
     if log.exists:
         return
     Forks.expect_none(log.name)
+    claim(log.root, f"{log.name} was not made")
     try:
         with disk(log.root, f"{log.name} was not made"):
             log.folder.mkdir(parents=True, exist_ok=True)
@@ -45,6 +50,7 @@ def make(log: TableLog, schema: "Schema", partitions: Sequence[str], doc: str) -
                 name=log.name,
                 description=doc,
                 configuration=CONFIGURATION | (WIDE if len(schema.fields) > FIRST else {}),
+                commit_properties=properties({}),
             )
     except DeltaError:
         # Somebody else was first; anything else shows when the table is opened.
@@ -65,9 +71,9 @@ def commit(
     transactions: "Sequence[Transaction]" = (),
 ) -> bool:
     """Write the commit after the version that `delta` stands at, for good; False, and nothing done, if another writer was first."""
-    from deltalake import CommitProperties
     from deltalake.exceptions import CommitFailedError
 
+    claim(log.root, f"nothing was committed to {log.name}")
     version, writer = delta.version() + 1, uuid.uuid4().hex
     try:
         with disk(log.root, f"nothing was committed to {log.name}"):
@@ -76,11 +82,7 @@ def commit(
                 "append",
                 schema,
                 list(partitions),
-                commit_properties=CommitProperties(
-                    custom_metadata={**metadata, "writer": writer},
-                    app_transactions=list(transactions),
-                    max_commit_retries=0,
-                ),
+                commit_properties=properties({**metadata, "writer": writer}, transactions),
             )
     except Exception as fault:
         # A commit stands once its file does: a checkpoint that cannot be written after it is made later.
@@ -92,11 +94,21 @@ def commit(
     return True
 
 
+def properties(metadata: Mapping[str, str], transactions: "Sequence[Transaction]" = ()) -> "CommitProperties":
+    """What a commit carries besides its actions, and who makes it; another's that comes first ends it."""
+    from deltalake import CommitProperties
+
+    return CommitProperties(custom_metadata={**metadata, "by": by()}, app_transactions=list(transactions), max_commit_retries=0)
+
+
 def settle(log: TableLog, version: int) -> None:
     """Have the disk keep a commit: a machine that loses its power must not leave one without its text."""
     path = log.commit_path(version)
     sync(path)
     sync(path.parent)
+    # The first only makes the table.
+    if version:
+        LOG.info("%s: version %d is committed", log.name, version, extra={"table": log.name, "version": version})
 
 
 def pause(attempt: int) -> None:

@@ -42,13 +42,14 @@ class History:
         return {path: life for path, life in self.files.items() if life.removed is None}
 
 
-def history(folder: Path) -> History:
-    """A table's history, as far as its commits can be read."""
+def history(folder: Path, upto: int | None = None) -> History:
+    """A table's history, as far as its commits can be read; up to a version, if one is given."""
     log = folder / "_delta_log"
     found = History()
     names = {path.name: path for path in log.glob("*.json")}
     # Compacted logs and drafts of commits have longer names.
     versions = sorted(int(path.stem) for path in names.values() if path.stem.isdigit() and len(path.stem) == COMMIT_DIGITS)
+    versions = [version for version in versions if upto is None or version <= upto]
     found.version = versions[-1] if versions else -1
     held = set(versions)
     for version in range(found.version + 1):
@@ -72,7 +73,9 @@ def take(found: History, version: int, path: Path) -> None:
     removes = [action["remove"] for action in actions if "remove" in action]
     [info] = [action["commitInfo"] for action in actions if "commitInfo" in action]
     int(info["timestamp"])
-    born = {add["path"]: Life(add["size"], version, None, 0, add.get("stats"), add["partitionValues"]) for add in adds}
+    # A file that comes back, as a reset that is undone brings it, was there before: who reads an early version needs it.
+    since = {add["path"]: min(version, found.files[add["path"]].added) if add["path"] in found.files else version for add in adds}
+    born = {add["path"]: Life(add["size"], since[add["path"]], None, 0, add.get("stats"), add["partitionValues"]) for add in adds}
     gone = {one["path"]: int(one.get("deletionTimestamp") or info["timestamp"]) for one in removes}
     for name, at in gone.items():
         life = found.files.get(name) or Life(0, 0)
@@ -89,9 +92,9 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def sound(folder: Path, undone: str) -> History:
-    """A table's history. Raises `LakeError` if a commit is missing or cannot be read: what it lists would look like nobody's."""
-    found = history(folder)
+def sound(folder: Path, undone: str, upto: int | None = None) -> History:
+    """A table's history, up to a version if one is given. Raises `LakeError` if a commit is missing or cannot be read: what it lists would look like nobody's."""
+    found = history(folder, upto)
     for path, why in found.faults.items():
         name = folder.name if folder.parent.name == "main" else f"{folder.parent.name}.{folder.name}"
         raise LakeError(f"{path} is damaged ({why}); {undone}. Run `workbench verify {name}`, which says what to do.")

@@ -189,6 +189,32 @@ class Reset:
 
 
 @dataclass(frozen=True)
+class Rewound:
+    """That a commit took its table back to the files and landing records of an earlier version, `to`; -1: to when it held nothing.
+
+    `id` is the same in all `tables` that went back together, and `as_of` the instant that was asked for (ISO; empty if a version was). `landings` are
+    the records that stand again, under new numbers of their objects: what was planned before is overtaken.
+    """
+
+    id: str
+    tables: tuple[str, ...]
+    to: int
+    as_of: str = ""
+    landings: tuple[Landing, ...] = ()
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Rewound":
+        """The record as a commit holds it."""
+        landings = tuple(map(Landing.from_json, record.get("landings", ())))
+        return cls(record["id"], tuple(record["tables"]), int(record["to"]), record.get("as_of", ""), landings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in the commit."""
+        told = {"id": self.id, "tables": list(self.tables), "to": self.to, "as_of": self.as_of}
+        return told | ({"landings": [one.to_json() for one in self.landings]} if self.landings else {})
+
+
+@dataclass(frozen=True)
 class Edit:
     """What leaves a table, or comes back to it, in one commit: files, and the landed objects that are retired with them."""
 
@@ -196,16 +222,18 @@ class Edit:
     removed: frozenset[str] = frozenset()
     retired: tuple[Retired, ...] = ()
     reset: Reset | None = None
+    rewound: Rewound | None = None
 
 
 @dataclass(frozen=True)
 class Commit:
-    """What a commit says of itself: when it was made, the landing records it carries, what it retired, and of what reset it is."""
+    """What a commit says of itself: when it was made, the landing records it carries, what it retired, and of what reset or way back it is."""
 
     at: datetime
     landings: tuple[Landing, ...]
     retired: tuple[Retired, ...] = ()
     reset: Reset | None = None
+    rewound: Rewound | None = None
 
 
 def newest(commits: Iterable[Commit]) -> dict[str, Landing]:
@@ -217,6 +245,7 @@ def newest(commits: Iterable[Commit]) -> dict[str, Landing]:
         known |= withdrawn(known, commit.retired)
         if commit.reset and commit.reset.restores >= 0:
             known |= restored(newest(before[: commit.reset.restores + 1]), known)
+        known.update((landing.key, landing) for landing in (commit.rewound.landings if commit.rewound else ()))
         before.append(commit)
     return known
 

@@ -7,10 +7,9 @@ note is for people and decides nothing.
 import json
 import os
 import platform
-import pwd
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from workbench.errors import Busy
 from workbench.lake.disk import disk
-from workbench.lake.processes import dead, started
+from workbench.lake.processes import dead, started, user
 from workbench.lake.store import utc_now
 
 # A holder writes its note just after it has the lock: for so long a missing note, or one of a process that is no more, is looked for again.
@@ -128,11 +127,3 @@ def busy(table: str, note: Path) -> Busy:
     else:
         who, then = str(held), "Wait until it has finished, or stop it there with Ctrl-C: what it has committed is kept."
     return Busy(f"{table} is being refreshed by {who}; nothing was done. {then}")
-
-
-def user() -> str:
-    """The name of whoever runs this process."""
-    # In a container a user may have no name.
-    with suppress(KeyError):
-        return pwd.getpwuid(os.getuid()).pw_name
-    return str(os.getuid())

@@ -9,7 +9,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from workbench.errors import LakeError
-from workbench.lake.landings import Commit, Landing, Reset, Retired, newest
+from workbench.lake.landings import Commit, Landing, Reset, Retired, Rewound, newest
 from workbench.lake.snapshots import Snapshot, read
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ class TableLog:
             landings = tuple(map(Landing.from_json, json.loads(info.get("landings", "[]"))))
             retired = tuple(map(Retired.from_json, json.loads(info.get("retired", "[]"))))
             reset = Reset.from_json(json.loads(info["reset"])) if "reset" in info else None
-            return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings, retired, reset)
+            rewound = Rewound.from_json(json.loads(info["rewound"])) if "rewound" in info else None
+            return Commit(datetime.fromtimestamp(info["timestamp"] / 1000, UTC), landings, retired, reset, rewound)
         except (StopIteration, ValueError, KeyError, TypeError) as fault:
             raise self._damaged(path, repr(fault)) from fault
 

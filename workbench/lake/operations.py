@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from workbench.errors import UsageError
 from workbench.lake.disk import sync
+from workbench.lake.identity import claim
 from workbench.lake.sqlitefile import SqliteFile, shrunk, whole
 
 T = TypeVar("T")
@@ -192,6 +193,7 @@ class Operations:
         Raises `UsageError` within another of the same thread's.
         """
         file, pid = self._writer, os.getpid()
+        claim(self.root)
         with file._lock:
             try:
                 con = file._open(make=True)

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import pwd
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -53,3 +55,11 @@ def started(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def user() -> str:
+    """The name of whoever runs this process."""
+    # In a container a user may have no name.
+    with suppress(KeyError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    return str(os.getuid())

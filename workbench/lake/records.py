@@ -17,9 +17,10 @@ from workbench.lake.declared import records
 from workbench.lake.delta import ATTEMPTS, commit, make
 from workbench.lake.hiding import candidates, hit
 from workbench.lake.history import COMMIT_DIGITS, lines
+from workbench.lake.landings import Rewound
 from workbench.lake.log import TableLog
 from workbench.lake.operations import FOLDS, Operations
-from workbench.lake.pending import decoded
+from workbench.lake.pending import decoded, schema
 from workbench.lake.snapshots import Snapshot, read
 from workbench.lake.store import Lake
 from workbench.tables.record import Record
@@ -115,12 +116,36 @@ class RecordTable(TableLog):
         from deltalake import Transaction
         from deltalake.transaction import AddAction, RemoveAction
 
+        if self._widened():
+            return False
         delta, now = self._open(over.version), int(time.time() * 1000)
         sizes = dict(zip(*(over.stats[name].to_pylist() for name in ("path", "size")), strict=True)) if over.stats else {}
         adds = [AddAction(one.path, one.size, {}, now, data_change=True, stats=json.dumps(one.stats)) for one in added]
         removes = [RemoveAction(path, True, now, sizes[path], {}) for path in removed]
         told = {"fold": json.dumps({"journal": journal, "upto": upto})}
         return commit(self, delta, [*removes, *adds], delta.schema(), (), told, [Transaction(f"{FOLDS}{journal}", upto)])
+
+    def _widened(self) -> bool:
+        """Whether columns that were declared since the table was made had to be added to it, in commits of their own."""
+        from deltalake import Schema
+
+        from workbench.lake.formats import missing, widen
+
+        declared = Schema.from_arrow(schema(self.record))
+        return bool(missing(self._open(), declared)) and widen(self, declared)
+
+    def restore(self, over: Kept, added: Sequence[Added], removed: Sequence[str], rewound: Rewound) -> bool:
+        """Commit files of an earlier version in, and others out, after a version; False if another writer was first.
+
+        How far journals are folded stays as it is: what stands in the log is not laid over the table again. The caller keeps writers away.
+        """
+        from deltalake.transaction import AddAction, RemoveAction
+
+        delta, now = self._open(over.version), int(time.time() * 1000)
+        sizes = {file.path: file.size for file in over.files} if over.stats else {}
+        adds = [AddAction(one.path, one.size, {}, now, data_change=True, stats=json.dumps(one.stats)) for one in added]
+        removes = [RemoveAction(path, True, now, sizes[path], {}) for path in removed]
+        return commit(self, delta, [*removes, *adds], delta.schema(), (), {"rewound": json.dumps(rewound.to_json())})
 
     @staticmethod
     def log_of(root: Path, name: str) -> str:
@@ -139,7 +164,9 @@ class RecordTable(TableLog):
 
     def _read(self, delta: "DeltaTable") -> Kept:
         shot = read(delta)
-        return Kept(shot.version, shot.stats, shot.bounds, delta)
+        there = {field.name for field in delta.schema().fields}
+        widened = (*shot.widened, *(name for name in self.record.names if name not in there))
+        return Kept(shot.version, shot.stats, shot.bounds, tuple(dict.fromkeys(widened)), delta)
 
     def _mend(self, *, torn: bool) -> str:
         if torn:

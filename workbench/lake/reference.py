@@ -149,7 +149,9 @@ def held_rows(home: LakeTable, landing: Landing | None) -> "pl.DataFrame":
         return pl.DataFrame(schema=schema)
     try:
         paths = [home.folder / path for path in landing.files]
-        return pl.concat([pl.read_parquet(path, glob=False, hive_partitioning=False) for path in paths]).select(list(schema)).cast(schema)  # type: ignore[arg-type]
+        # Files of before a column was declared lack it.
+        parts = [pl.DataFrame(schema=schema), *(pl.read_parquet(path, glob=False, hive_partitioning=False) for path in paths)]
+        return pl.concat(parts, how="diagonal_relaxed").select(list(schema)).cast(schema)  # type: ignore[arg-type]
     except (OSError, pl.exceptions.PolarsError) as fault:
         raise LakeError(
             f"a file of {home.table.name} cannot be read ({str(fault).splitlines()[0]}); nothing was updated and the lake is unchanged. Bring it "

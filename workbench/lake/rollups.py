@@ -248,9 +248,17 @@ class Rolling:
                 tests.append(f"ticker {sign} ${name}")
                 values[name] = bound
         columns = ", ".join(quote(column.name) for column in self.rollup.of.columns)
-        bars = f"(SELECT {columns} FROM read_parquet($paths, hive_partitioning = false) WHERE {' AND '.join(tests)})"
+        bars = f"(SELECT {columns} FROM {self.source()} WHERE {' AND '.join(tests)})"
         made = pl.DataFrame(con.sql(self.rollup.query(bars, "edges"), params=values).to_arrow_table())
         return made.with_columns(pl.col("timestamp").dt.convert_time_zone("UTC")).select(list(schema)).cast(schema)  # type: ignore[arg-type]
+
+    def source(self) -> str:
+        """The rows of `$paths`; NULL in columns that a file may be older than."""
+        widened = self.shots[self.bars.table.name].widened
+        if not widened:
+            return "read_parquet($paths, hive_partitioning = false)"
+        empty = ", ".join(f"NULL::{self.bars.table[name].type} AS {quote(name)}" for name in widened)
+        return f"(FROM read_parquet($paths, hive_partitioning = false, union_by_name = true) UNION ALL BY NAME SELECT {empty} WHERE false)"
 
     def with_taken(self, made: "pl.DataFrame", days: Sequence[date], low: str | None, high: str | None) -> "pl.DataFrame":
         """Rows with those that the rollup holds of the same sessions and other tickers, where retention took the bars that these were made of."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 BOUNDS = "workbench.bounds"
+# The columns that a table got after it had rows: a file may lack them.
+WIDENED = "workbench.widened"
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,13 @@ class Snapshot:
     """One version of a table: the files a reader may read.
 
     `stats` has the fields of `LiveFile` as columns, by path; None while the table has no files. `bounds` are its ticker ranges; None
-    while they are not decided.
+    while they are not decided. `widened` are the columns that some of its files may lack.
     """
 
     version: int
     stats: "pa.Table | None" = None
     bounds: tuple[str, ...] | None = None
+    widened: tuple[str, ...] = ()
 
     @cached_property
     def files(self) -> tuple[LiveFile, ...]:
@@ -108,12 +111,17 @@ def read(delta: "DeltaTable") -> Snapshot:
     with pa.RecordBatchReader.from_stream(delta.get_add_actions(flatten=True)) as stream:
         actions = stream.read_all()
     if not len(actions):
-        return Snapshot(delta.version(), None, bounds_of(delta))
+        return Snapshot(delta.version(), None, bounds_of(delta), widened_of(delta))
     columns = [actions[kept] if kept in actions.column_names else pa.nulls(len(actions)) for kept in STATISTICS.values()]
-    return Snapshot(delta.version(), pa.Table.from_arrays(columns, list(STATISTICS)).sort_by("path"), bounds_of(delta))
+    return Snapshot(delta.version(), pa.Table.from_arrays(columns, list(STATISTICS)).sort_by("path"), bounds_of(delta), widened_of(delta))
 
 
 def bounds_of(delta: "DeltaTable") -> tuple[str, ...] | None:
     """A table's ticker ranges as its metadata keeps them; None while they are not decided."""
     kept = delta.metadata().configuration.get(BOUNDS)
     return None if kept is None else tuple(json.loads(kept))
+
+
+def widened_of(delta: "DeltaTable") -> tuple[str, ...]:
+    """The columns that a table got after it had rows, as its metadata keeps them."""
+    return tuple(json.loads(delta.metadata().configuration.get(WIDENED, "[]")))

@@ -8,17 +8,19 @@ files that we commit ourselves: `LakeTable.commit` does.
 import json
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from workbench.errors import BrokenPromise, Busy, LakeError
-from workbench.lake.delta import ATTEMPTS, commit, make, pause, settle
+from workbench.lake.delta import ATTEMPTS, commit, make, pause, properties, settle
 from workbench.lake.disk import disk, sync
-from workbench.lake.landings import Edit, Landed, Landing, NewFile, Reset, Retired, Rewrite, beside
+from workbench.lake.identity import claim, expect_known
+from workbench.lake.landings import Edit, Landed, Landing, NewFile, Reset, Retired, Rewound, Rewrite, beside
 from workbench.lake.log import TableLog
-from workbench.lake.snapshots import BOUNDS, LiveFile, bounds_of, read
+from workbench.lake.modes import make_root
+from workbench.lake.snapshots import BOUNDS, LiveFile, Snapshot, bounds_of, read
 from workbench.lake.types import delta_type
 from workbench.tables import TABLES, Table
 
@@ -50,7 +52,24 @@ class LakeTable(TableLog):
     def create(self) -> "DeltaTable":
         """The Delta table, made if it is not there."""
         make(self, self.schema, PARTITIONS, self.table.doc)
-        return self._open()
+        delta = self._open()
+        if self._lacked(delta):
+            from workbench.lake.formats import widen
+
+            widen(self, self.schema)
+            delta = self._open()
+        return delta
+
+    def _lacked(self, delta: "DeltaTable") -> list[str]:
+        """The columns that are declared since the table was made."""
+        there = {field.name for field in delta.schema().fields}
+        return [column.name for column in self.table.columns if column.name not in there]
+
+    def _read(self, delta: "DeltaTable") -> Snapshot:
+        shot = read(delta)
+        # Of a lake that an earlier version of the library made, and nobody has written to since.
+        lacked = self._lacked(delta)
+        return replace(shot, widened=tuple(dict.fromkeys((*shot.widened, *lacked)))) if lacked else shot
 
     def set_bounds(self, bounds: Sequence[str], *, anew: bool = False) -> tuple[str, ...]:
         """Decide the table's ticker ranges, unless they are; gives the ranges it has now.
@@ -67,7 +86,8 @@ class LakeTable(TableLog):
                 return held
             try:
                 with disk(self.root, f"the ticker ranges of {self.table.name} were not decided"):
-                    delta.alter.set_table_properties({BOUNDS: json.dumps(list(bounds))}, raise_if_not_exists=False)
+                    told = properties({"decided": BOUNDS})
+                    delta.alter.set_table_properties({BOUNDS: json.dumps(list(bounds))}, raise_if_not_exists=False, commit_properties=told)
             except CommitFailedError:
                 pause(attempt)
             else:
@@ -154,14 +174,14 @@ class LakeTable(TableLog):
             delta = self.create()
             live = self._live(delta)
             made = decide(live, self.landings())
-            if made is None or self._write(delta, live, made.added, made.removed, (), None, made.retired, made.reset):
+            if made is None or self._write(delta, live, made.added, made.removed, (), None, made.retired, made.reset, made.rewound):
                 return made
             pause(attempt)
         raise self._too_busy()
 
     def _live(self, delta: "DeltaTable") -> dict[str, LiveFile]:
         """The files of a version, by path; those of the snapshot held, if it is that version."""
-        shot = self._snapshot if self._snapshot.version == delta.version() else read(delta)
+        shot = self._snapshot if self._snapshot.version == delta.version() else self._read(delta)
         return shot.by_path
 
     def _still(self, rewrite: Rewrite, delta: "DeltaTable", live: Container[str]) -> bool:
@@ -204,6 +224,7 @@ class LakeTable(TableLog):
         rewrite: Rewrite | None,
         retired: Sequence[Retired] = (),
         reset: Reset | None = None,
+        rewound: Rewound | None = None,
     ) -> bool:
         """Write one commit, for good; False if another writer was first."""
         from deltalake import Transaction
@@ -212,7 +233,7 @@ class LakeTable(TableLog):
         if rewrite:
             for file in added:
                 self._keeps_promise(file, rewrite.chunk)
-        now, changes = int(time.time() * 1000), bool(landed or retired or reset or (rewrite and rewrite.origin))
+        now, changes = int(time.time() * 1000), bool(landed or retired or reset or rewound or (rewrite and rewrite.origin))
         adds = [
             AddAction(f.path, f.size, {"chunk": f.chunk, "bucket": f.bucket}, now, data_change=changes, stats=json.dumps(f.stats))
             for f in added
@@ -227,6 +248,7 @@ class LakeTable(TableLog):
         metadata = {"landings": json.dumps(records)} | ({"rewrite": json.dumps(rewrite.to_json())} if rewrite else {})
         metadata |= {"retired": json.dumps([one.to_json() for one in retired])} if retired else {}
         metadata |= {"reset": json.dumps(reset.to_json())} if reset else {}
+        metadata |= {"rewound": json.dumps(rewound.to_json())} if rewound else {}
         with disk(self.root, f"nothing was committed to {self.name}"):
             self._settle_files(added)
         transactions = [Transaction(f"land/{one.landing.key}", one.seen + 1) for one in landed]
@@ -273,10 +295,11 @@ class LakeTable(TableLog):
 
 @dataclass
 class Lake:
-    """All tables under one root."""
+    """All tables under one root. `private`: nobody but its owner is to read it."""
 
     root: Path
     _tables: dict[str, LakeTable] = field(default_factory=dict)
+    private: bool = True
 
     @property
     def exists(self) -> bool:
@@ -284,8 +307,10 @@ class Lake:
         return (self.root / "lake").is_dir()
 
     def make(self) -> None:
-        """Make the root. Raises `LakeError` if it is a file or cannot be written."""
+        """Make the root, and give the lake its name. Raises `LakeError` if it is a file or cannot be written, `NewerLake` for a later library's."""
+        expect_known(self.root, "nothing was written")
         try:
+            make_root(self.root, private=self.private)
             for name in ("lake", "tmp", "quarantine", "locks"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as fault:
@@ -293,6 +318,7 @@ class Lake:
                 f"{self.root} cannot hold a lake: {fault.strerror} ({fault.filename}). Nothing was written; "
                 "set WORKBENCH_DATA to a folder that can be written."
             ) from fault
+        claim(self.root)
 
     def __getitem__(self, name: str) -> LakeTable:
         # setdefault is atomic: two threads that ask at once get the same table.

@@ -21,7 +21,7 @@ from workbench.lake import contents, leftovers, quarantine, verify_journal, veri
 from workbench.lake.cold import Part
 from workbench.lake.files import Checked, Finding, check, where_to
 from workbench.lake.history import History, history
-from workbench.lake.landings import Landing, Reset, Retired, hasher, restored, withdrawn
+from workbench.lake.landings import Landing, Reset, Retired, Rewound, hasher, restored, withdrawn
 from workbench.lake.readers import Reader
 from workbench.lake.records import RecordTable, record_named, written
 from workbench.lake.snapshots import LiveFile, Snapshot
@@ -263,6 +263,7 @@ def records(table: LakeTable, told: History, version: int) -> tuple[dict[str, La
             landings = [Landing.from_json(record) for record in json.loads(info.get("landings", "[]"))] if at <= version else []
             retired = [Retired.from_json(record) for record in json.loads(info.get("retired", "[]"))] if at <= version else []
             reset = Reset.from_json(json.loads(info["reset"])) if "reset" in info and at <= version else None
+            rewound = Rewound.from_json(json.loads(info["rewound"])) if "rewound" in info and at <= version else None
         except (ValueError, KeyError, TypeError) as fault:
             odd.append(
                 Finding(table.table.name, "record", "fault", path, f"its landing records cannot be read ({fault!r})", restore(table))
@@ -277,6 +278,7 @@ def records(table: LakeTable, told: History, version: int) -> tuple[dict[str, La
         found |= withdrawn(found, retired)
         if reset and reset.restores >= 0:
             found |= restored(records(table, told, reset.restores)[0], found)
+        found.update((one.key, one) for one in (rewound.landings if rewound else ()))
     return found, odd
 
 

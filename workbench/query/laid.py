@@ -126,14 +126,20 @@ class Laid:
     def _sources(self) -> Iterator[str]:
         base = () if self.cleared else self.paths
         if base and self.hidden:
-            yield f"{scan(base)} ANTI JOIN {self.keys} USING ({', '.join(map(quote, self.record.key))})"
+            yield f"{self._scan(base)} ANTI JOIN {self.keys} USING ({', '.join(map(quote, self.record.key))})"
             base = ()
         if base or self.files:
-            yield scan((*base, *self.files))
+            yield self._scan((*base, *self.files))
         if self.rows:
             yield self.table
 
-
-def scan(paths: Sequence[str]) -> str:
-    """The rows of Parquet files."""
-    return f"read_parquet([{', '.join(map(literal, paths))}], hive_partitioning = false)"
+    def _scan(self, paths: Sequence[str]) -> str:
+        """The rows of Parquet files; NULL in columns that a file may be older than."""
+        files = ", ".join(map(literal, paths))
+        widened = [one for one in self.record.columns if one.name in self.shot.widened]
+        if not widened:
+            return f"read_parquet([{files}], hive_partitioning = false)"
+        empty = ", ".join(f"NULL::{kept(typed(one.type))} AS {quote(one.name)}" for one in widened)
+        return (
+            f"(FROM read_parquet([{files}], hive_partitioning = false, union_by_name = true) UNION ALL BY NAME SELECT {empty} WHERE false)"
+        )

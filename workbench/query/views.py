@@ -28,6 +28,7 @@ def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
     """
     if snapshot.stats is None:
         return table.empty
+    widened = snapshot.widened
     held: dict[int, dict[str | None, list[str]]] = {}
     spans: dict[int, tuple[list[date], list[datetime]]] = {}
     fields = (snapshot.stats[name].to_pylist() for name in ("path", "chunk", "bucket", "first", "last", "since", "until"))
@@ -45,7 +46,7 @@ def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
             ([*within(snapshot.bounds or (), bucket), *times], ", ".join(paths))
             for bucket, paths in sorted(by_range.items(), key=lambda pair: pair[0] or "")
         ]
-    return union(table, groups)
+    return union(table, groups, widened)
 
 
 def between(sessions: Sequence[date], instants: Sequence[datetime]) -> list[str]:
@@ -69,15 +70,17 @@ def few(
     """A query over some of a snapshot's files, by their numbers; `tickers` pairs the only tickers that matter with theirs."""
     groups: dict[str | None, list[str]] = {}
     if len(numbers) <= FLAT:
-        return union(table, [((), ", ".join(files[n][1] for n in numbers))] if numbers else ())
+        return union(table, [((), ", ".join(files[n][1] for n in numbers))] if numbers else (), snapshot.widened)
     if len({ticker for ticker, _ in tickers}) > 1:
         # DuckDB skips row groups by one ticker, not by several.
         for ticker, n in sorted(tickers):
             groups.setdefault(ticker, []).append(files[n][1])
-        return union(table, [([f"ticker = {literal(ticker or '')}"], ", ".join(paths)) for ticker, paths in groups.items()])
+        return union(
+            table, [([f"ticker = {literal(ticker or '')}"], ", ".join(paths)) for ticker, paths in groups.items()], snapshot.widened
+        )
     for n in numbers:
         groups.setdefault(files[n][0], []).append(files[n][1])
-    return union(table, [(within(snapshot.bounds or (), bucket), ", ".join(paths)) for bucket, paths in groups.items()])
+    return union(table, [(within(snapshot.bounds or (), bucket), ", ".join(paths)) for bucket, paths in groups.items()], snapshot.widened)
 
 
 def located(snapshot: Snapshot, folder: Path) -> list[tuple[str | None, str]]:
@@ -113,13 +116,21 @@ def ages(table: Table, snapshot: Snapshot) -> Callable[[str, str | None], int]:
     return lambda chunk, bucket: 0 if bucket is None else 1 if chunk in newest else 2
 
 
-def union(table: Table, groups: Iterable[tuple[Sequence[str], str]]) -> str:
-    """A query over groups of files, written as a list of literals, with the conditions that all rows of a group meet."""
+def union(table: Table, groups: Iterable[tuple[Sequence[str], str]], widened: Sequence[str] = ()) -> str:
+    """A query over groups of files, written as a list of literals, with the conditions that all rows of a group meet.
+
+    A file may lack the columns `widened`, which are NULL then: that costs a look at every file's footer before the query runs.
+    """
     columns = ", ".join(quote(c.name) for c in table.columns)
-    branches = [
-        f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = false){' WHERE ' * bool(tests)}{' AND '.join(tests)}"
-        for tests, paths in groups
-    ]
+
+    def files(paths: str) -> str:
+        if not widened:
+            return f"read_parquet([{paths}], hive_partitioning = false)"
+        empty = ", ".join(f"NULL::{table[name].type} AS {quote(name)}" for name in widened if name in {c.name for c in table.columns})
+        rows = f"FROM read_parquet([{paths}], hive_partitioning = false, union_by_name = true)"
+        return f"({rows} UNION ALL BY NAME SELECT {empty} WHERE false)" if empty else f"({rows})"
+
+    branches = [f"SELECT {columns} FROM {files(paths)}{' WHERE ' * bool(tests)}{' AND '.join(tests)}" for tests, paths in groups]
     return "\nUNION ALL ".join(branches) or table.empty
 
 
