@@ -65,11 +65,14 @@ def abandoned(root: Path, scratch: Path, spill: Path) -> Iterator[tuple[str, Pat
             yield "downloads", path
     for path in spill.glob("*"):
         # Folders of older versions carry no machine in their names.
-        if dead(f"{path.name}-00000000") or (path.name.isdigit() and idle_s(path) > DAY_S):
+        if dead(f"{path.name.rpartition('~')[2]}-00000000") or (path.name.isdigit() and idle_s(path) > DAY_S):
             yield "spill", path
     for path in scratch.glob("tmp????????"):
         if path.is_dir() and idle_s(path) > DAY_S:
             yield "results", path
+    for path in scratch.glob("drill-*"):
+        if dead(path.name.removeprefix("drill-")):
+            yield "a drill", path
     for path in (root / "locks" / "readers").glob("*"):
         if (path.suffix == ".json" and dead(path.stem)) or (path.suffix == ".draft" and idle_s(path) > DAY_S):
             yield "registrations", path

@@ -4,6 +4,7 @@ Every task leaves the lake whole, so that it can be stopped between any two; a t
 """
 
 import json
+import logging
 import os
 import platform
 import time
@@ -30,6 +31,7 @@ from workbench.tables import TABLES
 from workbench.tables.record import Record
 from workbench.tables.spec import span_of
 
+LOG = logging.getLogger("workbench.maintain")
 DAY_S = 86_400
 # Ticker ranges are decided anew from the newest sessions of bars; one session of ticks has enough rows.
 NEWEST_SESSIONS = 5
@@ -88,11 +90,14 @@ def run(tasks: Iterable[Task], seconds: float | None = None, stopped: Callable[[
         if task.table in failed:
             continue
         try:
-            upkeep.done += task.work()
+            for one in task.work():
+                upkeep.done.append(one)
+                logged(one)
         except Exception as fault:
             outcome = "busy" if isinstance(fault, Busy) else "failed"
             why = str(fault) if isinstance(fault, WorkbenchError) else f"{type(fault).__name__}: {fault}"
             upkeep.done.append(Done(task.kind, task.table, task.chunk, outcome, reason=why))
+            logged(upkeep.done[-1])
             failed.add(task.table)
     upkeep.seconds = time.monotonic() - began
     return upkeep
@@ -353,6 +358,14 @@ def line(upkeep: Upkeep) -> str:
     if upkeep.left:
         parts.append(f"{upkeep.left} left for the next run")
     return "maintenance: " + "; ".join(" ".join(part.split()) for part in parts) if parts else ""
+
+
+def logged(one: Done) -> None:
+    """A log line of a task."""
+    facts = {"kind": one.kind, "table": one.table, "chunk": one.chunk, "outcome": one.outcome, "rows": one.rows}
+    where, why = " ".join(filter(None, (one.table or "the lake", one.chunk))), f": {one.reason}" * bool(one.reason)
+    level = logging.INFO if ok(one) else logging.WARNING
+    LOG.log(level, "%s: %s %s, %d rows, %d files%s", one.kind, where, one.outcome, one.rows, one.files, why, extra=facts)
 
 
 def ok(one: Done) -> bool:
