@@ -243,11 +243,11 @@ def test_the_size_of_what_there_is_not_or_what_may_be_several_is_an_error(bench:
 
 
 def test_rows_that_people_wrote_count_to_their_table_and_to_the_lake(bench: Workbench) -> None:
-    written = Snapshot(0, pa.table({"size": [1000], "path": ["a.parquet"]}))
+    written = Snapshot(0, pa.table({"size": [1000], "path": ["a.parquet"], "rows": [7]}))
     told = monitoring.Monitoring(
         bench.lake, bench.snapshots(), bench.settings, lambda: {"market_data.ohlcv": written, "kraken_bot.trades": written}
     )
-    rows = {(schema, name): (files, size, own) for schema, name, _, files, size, own, *_ in told.relations()}
+    rows = {(schema, name): (files, size, own) for schema, name, _, files, _, size, own, *_ in told.relations()}
     behind = parquet(bench, "stock_day") + parquet(bench, "stock_minute")
 
     assert rows["kraken_bot", "trades"] == (1, 1000, 1000)

@@ -19,7 +19,7 @@ from workbench.tables.platforms import RECORDS
 
 THU, FRI = date(2024, 1, 4), date(2024, 1, 5)
 # What tells of the moment in which it is asked, or of the session that asks.
-OF_NOW = {"workbench.lake_health", "analytics.system_performance", "workbench.pg_stat_statements"}
+OF_NOW = {"workbench.lake_health", "workbench.query_log", "analytics.system_performance", "workbench.pg_stat_statements"}
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from workbench.config import Settings
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
+from workbench.query import querylog
 from workbench.query.streams import Stream, Streams
 from workbench.tables import ROLLUPS, TABLES, Table
 from workbench.tables.platforms import RECORDS
@@ -59,6 +60,7 @@ RELATIONS = {
     "table_name": "string",
     "documented": "bool",
     "files": "int64",
+    "rows": "int64",
     "bytes": "int64",
     "own_bytes": "int64",
     "time_column": "string",
@@ -194,6 +196,7 @@ class Monitoring:
             ("workbench.lake_sizes", SIZES, self.sizes),
             ("workbench.lake_policies", POLICIES, self.policies),
             ("workbench.pg_stat_statements", STATEMENTS, self.asked.rows),
+            ("workbench.query_log", querylog.COLUMNS, partial(querylog.rows, self._lake.root)),
         ):
             stream = Stream(partial(schema, columns), partial(table, columns, rows))
             documented.supply(view, streams.supplier(view.partition(".")[2], stream))
@@ -214,17 +217,18 @@ class Monitoring:
         found: list[Row] = []
         for name, table in TABLES.items():
             shot, when = shots[name], ("timestamp", "TIMESTAMPTZ", table.chunks[0]) if timed(name) else (None, None, None)
-            found.append(("main", name, False, count(shot), shot.size, shot.size, *when, None))
+            found.append(("main", name, False, count(shot), shot.rows, shot.size, shot.size, *when, None))
         written = self._records()
         for full, record in RECORDS.items():
             own, base = written.get(full, Snapshot(-1)), behind(record)
             held = [chunk for _, chunk in self._of(full, [name for name in base if timed(name)])]
             facts = [shots[name] for name in base if not timed(name)]
             files = count(own) + sum(chunk.files for chunk in held) + sum(map(count, facts))
+            rows = own.rows + sum(chunk.rows for chunk in held) + sum(shot.rows for shot in facts)
             size = own.size + sum(chunk.size for chunk in held) + sum(shot.size for shot in facts)
             column = time_of(record) if hypertable(record) else None
             when = (*column, TABLES[base[0]].chunks[0]) if column else (None, None, None)
-            found.append((record.schema, record.name, True, files, size, own.size, *when, AGGREGATES.get(full)))
+            found.append((record.schema, record.name, True, files, rows, size, own.size, *when, AGGREGATES.get(full)))
         return found
 
     def sizes(self) -> list[Row]:
@@ -232,7 +236,7 @@ class Monitoring:
 
         A base table's name alone means that table.
         """
-        told = [(schema_name, name, size) for schema_name, name, _, _, size, *_ in self.relations()]
+        told = [(schema_name, name, size) for schema_name, name, _, _, _, size, *_ in self.relations()]
         bare = Counter(name for _, name, _ in told if name not in TABLES)
         short = [(name, size) for schema_name, name, size in told if schema_name == "main" or bare[name] == 1]
         return [*((f"{schema_name}.{name}", size) for schema_name, name, size in told), *short]

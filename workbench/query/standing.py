@@ -7,18 +7,22 @@ runs (`workbench.lake_runs`) and the checks themselves (`workbench.lake_health`)
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from workbench import sessions
 from workbench.config import Settings
-from workbench.errors import LakeError
+from workbench.errors import LakeError, WorkbenchError
+from workbench.lake import modes
 from workbench.lake.journal import NOTHING, Attempt, Journal
 from workbench.lake.operations import Operations
+from workbench.lake.records import written
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
+from workbench.query import soundness
+from workbench.query.checks import Check, State, Status
 from workbench.query.monitoring import schema, table
 from workbench.query.report import Report, sized
 from workbench.query.status import open_refusals, weaker
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 # Gives the runs on record (`workbench.runs.Run`), the newest first: who asks the lake is not to know who starts things.
 Ran = Callable[[], Iterable[Any]]
-State = Literal["good", "look", "bad"]
 
 # Less room than this, of the disk or of bytes, and a refresh of a busy day may not fit.
 FREE_SHARE, FREE_BYTES = 0.05, 5_000_000_000
@@ -85,36 +88,40 @@ RUNS = {
 HEALTH = {"name": "string", "state": "string", "value": "double", "unit": "string", "told": "string"}
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: a number with its unit, how that stands, and the sentence that says so."""
-
-    name: str
-    state: State
-    value: float | None
-    unit: str
-    told: str
-
-
 # ---------------------------------------------------------------------- health
 
 
-def health(lake: Lake, shown: Mapping[str, Snapshot] | None = None, ran: Ran = tuple) -> Report:
+def health(lake: Lake, shown: Mapping[str, Snapshot] | None = None, ran: Ran = tuple, settings: Settings | None = None) -> Report:
     """Every check, what is bad or wants a look with the rest; `report.facts["problems"]` counts those.
 
-    Nothing that is damaged keeps the others from being told. `shown` are the versions that a session shows; default: the newest.
+    `status` is unhealthy if anything is bad, degraded if anything wants a look, else healthy; `database` is the root, `size_bytes` what its live
+    files and journals take, `timestamp` now (UTC), and `error`, of an unhealthy one, the first sentence that says why. Nothing that is damaged keeps
+    the others from being told. `shown` are the versions that a session shows; default: the newest.
     """
-    shots, broken = snapshots(lake, shown)
-    checks = [
-        readable(shots, broken),
-        fresh(lake, shots),
-        refused(lake, shots),
-        room(lake),
-        writable(lake),
-        journals(lake),
-        *refreshed(lake, shots),
-        run_last(ran),
-    ]
+    checks = looked("lake", "format", lambda: [soundness.named(lake)])
+    sizes = [0]
+    if all(one.state != "bad" for one in checks):
+        shots, broken = snapshots(lake, shown)
+        for name, unit, look in (
+            ("tables", "damaged", lambda: [readable(shots, broken)]),
+            ("log", "damaged", lambda: [soundness.whole(lake)]),
+            ("freshness", "sessions", lambda: [fresh(lake, shots)]),
+            ("quarantine", "refused", lambda: [refused(lake, shots)]),
+            ("disk", "bytes", lambda: [room(lake)]),
+            ("writing", "shut folders", lambda: [writable(lake)]),
+            ("journal", "bytes", lambda: [journals(lake)]),
+            ("modes", "paths", lambda: [open_to_others(lake)]),
+            ("last refresh", "hours", lambda: refreshed(lake, shots)),
+            ("last run", "seconds", lambda: [run_last(ran)]),
+            ("versions", "unfit", lambda: [soundness.versions()]),
+            ("clock", "seconds ahead", lambda: [soundness.clock(lake, shots)]),
+            ("backup", "hours", lambda: soundness.backed_up(lake, settings)),
+        ):
+            checks += looked(name, unit, look)
+        sizes = [shot.size for shot in shots.values()]
+        with suppress(WorkbenchError, OSError):
+            sizes += [one.snapshot().size for one in written(lake.root)]
+    sizes += [int(one.value or 0) for one in checks if one.name == "journal"]
     order = {"bad": 0, "look": 1, "good": 2}
     problems = [one for one in checks if one.state != "good"]
     title = (
@@ -122,8 +129,36 @@ def health(lake: Lake, shown: Mapping[str, Snapshot] | None = None, ran: Ran = t
         if not problems
         else f"{len(problems)} of {len(checks)} checks want a look: {', '.join(one.name for one in problems)}."
     )
-    rows = [vars(one) | {} for one in sorted(checks, key=lambda one: order[one.state])]
-    return Report(title, rows, root=str(lake.root), problems=len(problems))
+    checks.sort(key=lambda one: order[one.state])
+    status: Status = {"bad": "unhealthy", "look": "degraded", "good": "healthy"}[checks[0].state]  # type: ignore[assignment]
+    facts: dict[str, Any] = {"status": status, "database": str(lake.root), "size_bytes": sum(sizes)}
+    facts |= {"timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    facts |= {"error": checks[0].told} if status == "unhealthy" else {}
+    return Report(title, [vars(one) | {} for one in checks], root=str(lake.root), problems=len(problems), **facts)
+
+
+def looked(name: str, unit: str, look: Callable[[], list[Check]]) -> list[Check]:
+    """What a look tells; a look that fails is a check that is bad: whoever asks how a lake stands is always told."""
+    try:
+        return look()
+    except WorkbenchError as fault:
+        return [Check(name, "bad", None, unit, str(fault))]
+    except Exception as fault:
+        return [Check(name, "bad", None, unit, f"It could not be looked at ({type(fault).__name__}: {fault}).")]
+
+
+def open_to_others(lake: Lake) -> Check:
+    """Whether others than its owner may reach the lake."""
+    found = modes.loose(lake.root, private=lake.private)
+    if not found:
+        told = (
+            "Nobody but its owner may reach the lake."
+            if lake.private
+            else "Who may reach the lake is the system's to say (WORKBENCH_FILE_MODES)."
+        )
+        return Check("modes", "good", 0, "paths", told)
+    told = modes.told(found)
+    return Check("modes", "look", len(found), "paths", told[0].upper() + told[1:])
 
 
 def snapshots(lake: Lake, shown: Mapping[str, Snapshot] | None) -> tuple[dict[str, Snapshot], dict[str, str]]:
@@ -136,7 +171,7 @@ def snapshots(lake: Lake, shown: Mapping[str, Snapshot] | None) -> tuple[dict[st
                 lake[name].commits(found[name].version)
                 if gone := len(lake[name].lost()):
                     broken[name] = f"{name}: {gone} of its files are gone from the disk; refresh {name}, or bring them back from a backup."
-        except LakeError as fault:
+        except (LakeError, OSError) as fault:
             found.pop(name, None)
             broken[name] = str(fault)
     return found, broken
@@ -213,6 +248,9 @@ def journals(lake: Lake) -> Check:
     operations = Operations(lake.root)
     try:
         waits = sum(count for count, _ in operations.held().values())
+        # A large one takes its time to be read: `workbench verify` does.
+        if size <= JOURNAL_BYTES and (damage := operations.damage(deep=False)):
+            return Check("journal", "bad", size, "bytes", f"{operations.path} is damaged: {damage}. Bring it back from a backup.")
     except LakeError as fault:
         return Check("journal", "bad", size, "bytes", str(fault))
     finally:
@@ -323,7 +361,7 @@ class Standing:
 
     def health(self) -> list[Row]:
         """A row for each check, as `HEALTH` names the columns."""
-        return [tuple(row.values()) for row in health(self._lake, dict(self._shown), self.ran)]
+        return [tuple(row.values()) for row in health(self._lake, dict(self._shown), self.ran, self._settings)]
 
 
 def of_run(run: Any) -> Row:

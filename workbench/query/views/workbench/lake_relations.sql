@@ -4,5 +4,5 @@
 -- files before its first rows; one that is computed has none at all.
 --
 -- Example: SELECT schema_name, table_name, files, bytes FROM workbench.lake_relations WHERE bytes > 0 ORDER BY bytes DESC, schema_name, table_name
-SELECT schema_name, table_name, documented, files, bytes, own_bytes, time_column, time_type, period, aggregate_of
+SELECT schema_name, table_name, documented, files, rows, bytes, own_bytes, time_column, time_type, period, aggregate_of
 FROM workbench_log.lake_relations
