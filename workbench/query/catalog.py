@@ -8,8 +8,9 @@ import os
 import platform
 import re
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ from workbench.query.ohlcv import Bars
 from workbench.query.records import Records
 from workbench.query.rollups import Rollups
 from workbench.query.views import literal, view
+from workbench.query.watching import Watch
 from workbench.tables import TABLES
 from workbench.tables.spec import NEW_YORK
 
@@ -41,16 +43,27 @@ if TYPE_CHECKING:
 # The driver says "busy" by this class since 2.0; older ones end the open stream instead.
 BUSY: type[Exception] = getattr(duckdb, "ResourceInUseException", type("NeverRaised", (Exception,), {}))
 
+# Where the rows of a lake stand: in Delta tables, and those written lately beside the journal.
+DATA = ("lake", "journal/rows")
+
 QUERY = re.compile(r"[\s(]*(SELECT|WITH|FROM|VALUES|PIVOT)\b", re.IGNORECASE)
 
 
 class Catalog:
     """The session: a cursor for each thread, and views that follow the lake."""
 
-    def __init__(self, settings: Settings, lake: Lake, fixed: Mapping[str, Snapshot] | None = None, at: datetime | None = None):
+    def __init__(
+        self,
+        settings: Settings,
+        lake: Lake,
+        fixed: Mapping[str, Snapshot] | None = None,
+        at: datetime | None = None,
+        *,
+        locked: bool = False,
+    ):
         self.lake = lake
         self._fixed = fixed
-        self._con = connect(settings)
+        self._con = connect(settings, beside=locked)
         self._declaring = self._con.cursor()
         self._threads = threading.local()
         self._lock = threading.RLock()
@@ -83,8 +96,11 @@ class Catalog:
         self.documented.supply("main.session_condition", told.supplier("session_conditions", stream))
         self.monitoring = monitoring.Monitoring(lake, self._shots, settings, self.records.shots)
         self.monitoring.supply(self.documented, told)
+        self.watch = Watch(lake.root, settings.slow_ms, self.monitoring.asked)
         self.standing = standing.Standing(lake, self._shots, settings)
         self.standing.supply(self.documented, told)
+        if locked:
+            lock(self._con, lake.root)
 
     @cached_property
     def getting(self) -> Getting:
@@ -150,8 +166,13 @@ class Catalog:
     def _own(self, whose: str = "users") -> duckdb.DuckDBPyConnection:
         cursors = self._cursors(whose)
         if not cursors:
-            cursors.append(self._con.cursor())
+            cursors.append(self._made(whose))
         return cursors[0]
+
+    def _made(self, whose: str) -> duckdb.DuckDBPyConnection:
+        """A new cursor; what users run is timed."""
+        cursor = self._con.cursor()
+        return self.watch.cursor(cursor) if whose == "users" else cursor
 
     def _cursors(self, whose: str = "users") -> list[duckdb.DuckDBPyConnection]:
         """The cursors of this thread: the user's, or those that the workbench asks its own questions on."""
@@ -212,6 +233,7 @@ class Catalog:
     def use(self, using: "Using | None") -> None:
         """Have users write the SQL of a platform, whose days are New York's, or DuckDB's own again."""
         self.using = using
+        self.watch.platform = using.platform.name if using else None
         self._declaring.execute(f"SET GLOBAL TimeZone = {literal(NEW_YORK if using else self._zone)}")
 
     def translated(self, script: str) -> str:
@@ -236,14 +258,20 @@ class Catalog:
         cursor, params = self._idle(whose), dict(values) if values else None
         if narrowed := self._narrowing.narrowed(cursor, query, values):
             try:
+                self.watch.ran(narrowed)
                 return cursor.sql(narrowed, params=params)
             except duckdb.Error:
                 # The user is told what is wrong with their own text, below.
                 pass
         try:
+            self.watch.ran(query)
             return cursor.sql(query, params=params)
         except duckdb.Error as fault:
             raise query_error(fault, "" if self.using else hint(str(fault))) from fault
+
+    def fresh(self) -> duckdb.DuckDBPyConnection:
+        """A cursor that nobody has, to be closed by whoever asks for it."""
+        return self._con.cursor()
 
     def narrowed(self, query: str, **values: object) -> str | None:
         """The text that `sql` runs in place of a query, with the files that its conditions leave; None if that is the query itself."""
@@ -274,6 +302,8 @@ class Catalog:
         self._own(whose)
         cursors = self._cursors(whose)
         for cursor in cursors:
+            if whose == "users" and self.watch.settle(cursor):
+                return cursor
             try:
                 # A relation finds its cursor busy only when it is read, which is too late to take another.
                 cursor.execute("SELECT 1").fetchall()
@@ -283,26 +313,37 @@ class Catalog:
                 # Not busy: a transaction of the user's own that failed, which is theirs to end.
                 pass
             return cursor
-        cursors.append(self._con.cursor())
+        cursors.append(self._made(whose))
         return cursors[-1]
 
     def close(self) -> None:
         """Close the session."""
+        for cursor in self._cursors():
+            self.watch.settle(cursor)
+        self.watch.close()
         self._con.close()
         self._synced.close()
         self.records.close()
         self._reader.close()
 
 
-def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB with the settings' limits; it spills under the lake and fetches nothing from anywhere."""
+def connect(settings: Settings, *, beside: bool = False) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB with the settings' limits; it spills under the lake and fetches nothing from anywhere.
+
+    `beside`: the process has another one, which spills into the folder of the process.
+    """
     spill = Path(settings.temp) if settings.temp else settings.scratch / "spill"
+    own = f"{uuid.uuid4().hex[:8]}~" if beside else ""
+    if beside:
+        # Locked, DuckDB makes its own folder and none above it. Where none can be made, it says so when it must spill.
+        with suppress(OSError):
+            spill.mkdir(parents=True, exist_ok=True)
     con = duckdb.connect(
         config={
             "memory_limit": memory_limit(settings),
             "threads": settings.threads,
-            # Processes must not share spill files, whose names are the same in each.
-            "temp_directory": str(spill / f"{platform.node()}-{os.getpid()}"),
+            # Two must not share spill files, whose names are the same in each.
+            "temp_directory": str(spill / f"{own}{platform.node()}-{os.getpid()}"),
         }
     )
     for statement in (
@@ -314,6 +355,24 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     ):
         con.execute(statement)
     return con
+
+
+def lock(con: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Have a DuckDB open nothing but a lake's data, load nothing, find no frame of whoever calls, and take no setting any more.
+
+    The folders it may read it may also write to: what SQL may say is for `guarded.gate`.
+    """
+    places = ", ".join(literal(f"{root / place}/") for place in DATA)
+    for statement in (
+        f"SET GLOBAL allowed_directories = [{places}]",
+        "SET GLOBAL enable_external_access = false",
+        "SET GLOBAL autoload_known_extensions = false",
+        "SET GLOBAL allow_community_extensions = false",
+        "SET GLOBAL python_enable_replacements = false",
+        "SET GLOBAL python_scan_all_frames = false",
+        "SET GLOBAL lock_configuration = true",
+    ):
+        con.execute(statement)
 
 
 def memory_limit(settings: Settings) -> str:

@@ -17,6 +17,7 @@ from workbench.lake.store import Lake
 from workbench.query.kept import COPIED
 from workbench.query.narrow import SCHEMA
 from workbench.query.parts import STOCKS
+from workbench.query.streams import with_frames
 from workbench.tables import FED
 from workbench.tables.spec import NEW_YORK
 
@@ -72,8 +73,11 @@ class Supplies:
             names = ("exchange", "date", "name", "status", "open", "close")
             kinds = (pl.String, pl.Date, pl.String, pl.String, instant, instant)
             holidays_of_the_calendar = pl.DataFrame(told, dict(zip(names, kinds, strict=True)), orient="row").to_arrow()
-            con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.holidays AS FROM holidays_of_the_calendar")
-            del holidays_of_the_calendar
+            with_frames(
+                con,
+                f"CREATE OR REPLACE TABLE {SCHEMA}.holidays AS FROM holidays_of_the_calendar",
+                holidays_of_the_calendar=holidays_of_the_calendar,
+            )
 
         self._keep("holidays", last, make)
 
@@ -124,8 +128,8 @@ class LandedTimes:
                     of_days = [pa.ListArray.from_arrays([0, len(one)], one) for one in landed_times(self.lake, name, version)]
                     self._told[name] = version, pa.Table.from_arrays([pa.array([name]), *of_days], schema=kinds)
             times_of_landings = pa.concat_tables([kinds.empty_table(), *(self._told[name][1] for name, at in versions.items() if at >= 0)])
-            con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.landed_times AS FROM times_of_landings")
-            del times_of_landings
+            statement = f"CREATE OR REPLACE TABLE {SCHEMA}.landed_times AS FROM times_of_landings"
+            with_frames(con, statement, times_of_landings=times_of_landings)
             self._versions = versions
 
 

@@ -14,6 +14,7 @@ from workbench.lake.store import Lake
 from workbench.query import adjust, parts, resample
 from workbench.query.narrow import SCHEMA
 from workbench.query.resample import physical
+from workbench.query.streams import with_frames
 from workbench.tables import Table
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ class Held:
             return
         told = [(name, day, ticker or None) for name, version in versions.items() for day, ticker in sorted(held(self.lake, name, version))]
         sessions_held = pl.DataFrame(told, {"base_table": pl.String, "date": pl.Date, "ticker": pl.String}, orient="row").to_arrow()
-        con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.held_sessions AS FROM sessions_held")
-        del sessions_held
+        with_frames(con, f"CREATE OR REPLACE TABLE {SCHEMA}.held_sessions AS FROM sessions_held", sessions_held=sessions_held)
         self._made = versions
 
 

@@ -22,6 +22,7 @@ from workbench import sessions
 from workbench.lake.snapshots import Snapshot
 from workbench.query.kept import TELL_OF_SPLITS
 from workbench.query.narrow import SCHEMA
+from workbench.query.streams import with_frames
 from workbench.query.views import literal
 from workbench.tables.spec import NEW_YORK
 
@@ -211,13 +212,12 @@ class Fills:
             known = splits(con, day) if stocks else {}
             folded = fold(con.execute(WHOLE).fetchall(), known)
             of_closed, of_states = closed_table(folded.closed), states_table(folded.states)
-            con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.{name} AS {FILLS}")
+            with_frames(con, f"CREATE OR REPLACE TABLE {SCHEMA}.{name} AS {FILLS}", of_closed=of_closed)
             if stocks:
-                con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.held_positions AS {HELD}")
+                with_frames(con, f"CREATE OR REPLACE TABLE {SCHEMA}.held_positions AS {HELD}", of_states=of_states)
                 [(symbols, first, last)] = con.execute(SPAN).fetchall()
                 self._traded = (symbols, first, last) if symbols else None
             con.execute("DROP TABLE ordered_trades")
-            del of_closed, of_states
             self._made[name] = of
 
     def market(self, view: str, open_end: bool, _con: "DuckDBPyConnection") -> str:

@@ -14,6 +14,7 @@ from workbench.lake.store import Lake
 from workbench.query import narrow, newest, views
 from workbench.query.documented import Documented
 from workbench.query.inline import known
+from workbench.query.streams import with_frames
 from workbench.query.views import few, located
 from workbench.tables import TABLES, Table, quote
 
@@ -205,12 +206,11 @@ class Narrowing:
 
 
 def declare_log(con: duckdb.DuckDBPyConnection, statement: str, snapshot: Snapshot) -> None:
-    """Run a statement that finds a snapshot's statistics by the name of the frame below."""
+    """Run a statement that finds a snapshot's statistics by the name that they are given below."""
     import pyarrow as pa
 
     stats = snapshot.stats
     if stats is None:
         stats = pa.table({name: pa.nulls(0) for name in ("rows", "low", "high", "first", "last", "since", "until")})
     statistics_of_the_log = stats.append_column("n", pa.array(range(len(stats)), pa.int64()))
-    con.execute(statement)
-    del statistics_of_the_log
+    with_frames(con, statement, statistics_of_the_log=statistics_of_the_log)

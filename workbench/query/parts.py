@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import sessions
 from workbench.errors import UsageError
 from workbench.query.narrow import SCHEMA
+from workbench.query.streams import with_frames
 from workbench.tables import Table
 from workbench.tables.futures import CHICAGO
 from workbench.tables.spec import NEW_YORK
@@ -132,8 +133,8 @@ def supply() -> Callable[["duckdb.DuckDBPyConnection"], None]:
         if made_for == last_year:
             return
         sessions_of_calendars = of_calendars(last_year)
-        con.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.sessions AS FROM sessions_of_calendars")
-        del sessions_of_calendars
+        statement = f"CREATE OR REPLACE TABLE {SCHEMA}.sessions AS FROM sessions_of_calendars"
+        with_frames(con, statement, sessions_of_calendars=sessions_of_calendars)
         made_for = last_year
 
     return supplied

@@ -27,6 +27,17 @@ class Stream:
         return self._table().__arrow_c_stream__(requested)
 
 
+def with_frames(con: "DuckDBPyConnection", statement: str, **frames: object) -> None:
+    """Run a statement that finds frames by these names: a session that is locked takes none of whoever calls it."""
+    try:
+        for name, frame in frames.items():
+            con.register(name, frame)
+        con.execute(statement)
+    finally:
+        for name in frames:
+            con.unregister(name)
+
+
 class Streams:
     """The streams of one session, under the names by which documented views look for them."""
 
