@@ -1,4 +1,4 @@
-"""Run the benchmarks and print their table: `cd tests && python -m benchmarks [--short] [--only landing|questions|gaps|refresh|prices|platforms|records|rollups|importers|panels] [--write] [--folder FOLDER]`.
+"""Run the benchmarks and print their table: `cd tests && python -m benchmarks [--short] [--only landing|questions|gaps|refresh|prices|platforms|records|rollups|importers|panels|serving] [--write] [--folder FOLDER]`.
 
 Systems take turns, round by round, so that a slow minute of the machine is slow for all of them; a figure is the median over the
 rounds, a ratio the median of the rounds' own ratios. Fails only on wrong answers. `--write` puts the table into the README beside it.
@@ -19,7 +19,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import data, gaps, importers, panels, platforms, prices, queries, records, refreshing, rollups
+from benchmarks import data, gaps, importers, panels, platforms, prices, queries, records, refreshing, rollups, serving
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
@@ -176,7 +176,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "workbench-benchmarks", help="where data is kept")
     parser.add_argument(
         "--only",
-        choices=("landing", "questions", "gaps", "refresh", "prices", "platforms", "records", "rollups", "importers", "panels"),
+        choices=("landing", "questions", "gaps", "refresh", "prices", "platforms", "records", "rollups", "importers", "panels", "serving"),
         help="a part",
     )
     given = parser.parse_args()
@@ -187,7 +187,10 @@ def main() -> None:
     parts = [machine()]
     if given.only in (None, "landing"):
         parts.append(table(run(size, given.folder)))
-    flat, home = data.make(given.folder, size) if given.only not in ("records", "importers") else given.folder, given.folder / "lakes"
+    flat, home = (
+        data.make(given.folder, size) if given.only not in ("records", "importers", "serving") else given.folder,
+        given.folder / "lakes",
+    )
     if given.only in (None, "questions"):
         parts.append(queries.table(queries.run(size, flat, home), queries.sizes(size, flat, home)))
     if given.only in (None, "gaps"):
@@ -206,6 +209,8 @@ def main() -> None:
         parts.append(rollups.run(size, flat, home))
     if given.only in (None, "panels"):
         parts.append(panels.run(size, flat, home))
+    if given.only in (None, "serving"):
+        parts.append(serving.run(size, home))
     results = "\n\n".join(parts)
     print(f"\n{results}")
     if given.write:

@@ -1,0 +1,1 @@
+"""The lake over HTTP, and who may ask it what."""
