@@ -6,8 +6,9 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -15,6 +16,9 @@ from farend import FarEnd
 from s3server import S3, StandIn, seaweed, weed
 
 from workbench.lake.maintain import after_refresh as AFTER_REFRESH  # noqa: N812
+
+if TYPE_CHECKING:
+    from apiserver import Ground
 
 # Where files are written without waiting for a disk, and how much room a run may need there.
 IN_MEMORY, ROOM = Path("/dev/shm"), 3_000_000_000
@@ -146,3 +150,33 @@ def settings(tmp_path: Path, stand_in: StandIn, made_up: FarEnd) -> dict[str, st
         "WORKBENCH_YAHOO_URL": made_up.yahoo_url,
         "WORKBENCH_UNIVERSE": "ACME ON",
     }
+
+
+# Not longer than a file's tests: other files turn the clock, which a server's loop waits by.
+@pytest.fixture(scope="module")
+def served(made_once: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Ground]":
+    """A small lake, served over HTTP, that most tests of that ask; those that harm one take their own."""
+    from apiserver import ground, landed
+
+    from workbench.api.settings import Serving
+
+    root = tmp_path_factory.mktemp("served") / "lake"
+    made_once(landed, root)
+    with ground(root, Serving(port=0, timeout=20, max_rows=60_000, rate="100000/second")) as made:
+        yield made
+
+
+@pytest.fixture
+def serving(made_once: Callable[..., None], tmp_path: Path) -> "Callable[..., AbstractContextManager[Ground]]":
+    """Serves a lake of the test's own, as the test wants it."""
+    from apiserver import ground, landed
+
+    from workbench.api.settings import Serving
+
+    def make(**chosen: Any) -> "AbstractContextManager[Ground]":
+        root = tmp_path / "own"
+        if not root.exists():
+            made_once(landed, root)
+        return ground(root, Serving(**{"port": 0, **chosen}))
+
+    return make

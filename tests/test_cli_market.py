@@ -354,7 +354,7 @@ def test_a_terminal_says_what_it_left_out_and_a_pipe_leaves_out_nothing(
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     with workbench.open(landed) as bench:
-        ask.emit_table(bench, query, None)
+        ask.emit_table(bench.con, query, None)
     out, err = capsys.readouterr()
     out = click.unstyle(out)
     assert max(map(len, out.splitlines())) <= 80

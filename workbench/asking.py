@@ -249,13 +249,14 @@ class Asking:
     def health(self) -> Report:
         """How the lake stands, a row for each thing that is looked at: good, to look at, or bad, with a number and a sentence; the worst first.
 
-        Tables that can be read, sessions behind, quarantine, disk, journals, the last refresh and run. `report.facts["problems"]` counts those
-        that are not good. The same rows are `workbench.lake_health` in SQL.
+        Tables that can be read, logs whole, sessions behind, quarantine, disk, journals, the last refresh and run, versions, clock, backups.
+        `report.facts` has `status` (healthy, degraded, unhealthy), `database` (the root), `size_bytes`, `timestamp` (UTC), `problems`, and, if
+        it is unhealthy, `error`. A lake that cannot be read is told, not raised. The same rows are `workbench.lake_health` in SQL.
         """
         from workbench.query import standing
         from workbench.runs.record import Runs
 
-        return standing.health(self.lake, self._fixed, lambda: Runs(self.lake.root))
+        return standing.health(self.lake, self._fixed, lambda: Runs(self.lake.root), self.settings)
 
     def calendar(
         self,

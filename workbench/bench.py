@@ -17,11 +17,14 @@ from workbench.config import Settings
 from workbench.errors import BadRange, NoLake
 from workbench.importing import Importing
 from workbench.keeping import Keeping
+from workbench.lake.identity import expect_known
 from workbench.lake.readers import Reader, exclusive
 from workbench.lake.records import written
+from workbench.lake.restoring.swapping import taken_up
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.lake.vacuum import expect_whole
+from workbench.operating import Operating
 from workbench.query.report import Report
 from workbench.starting import Starting
 from workbench.tables import TABLES, find
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from workbench.refresh.run import Refresh
 
 
-class Workbench(Asking, Keeping, Writing, Starting, Importing):
+class Workbench(Asking, Keeping, Operating, Writing, Starting, Importing):
     """A lake, and a DuckDB session in which its tables are views. Safe to use from many threads; a context manager.
 
     It holds no lock and no database file: refreshes, other notebooks and the command line go on beside it.
@@ -47,7 +50,9 @@ class Workbench(Asking, Keeping, Writing, Starting, Importing):
 
     def __init__(self, settings: Settings, as_of: datetime | None = None):
         self.settings = settings
-        self.lake = Lake(settings.root)
+        # A restore may have been killed between two renames.
+        taken_up(settings.root)
+        self.lake = Lake(settings.root, private=settings.file_modes == "private")
         self._reader = Reader(self.lake.root)
         self._fixed = past(self.lake, as_of, self._reader) if as_of else None
         self._as_of = as_of
@@ -99,8 +104,12 @@ class Workbench(Asking, Keeping, Writing, Starting, Importing):
         After `use` the query is a platform's own SQL.
         """
         catalog, began = self.catalog, perf_counter()
-        found = catalog.sql(query, values)
-        catalog.monitoring.asked.add(query, perf_counter() - began)
+        try:
+            found = catalog.sql(query, values)
+        except Exception as fault:
+            catalog.watch.refused(query, perf_counter() - began, fault)
+            raise
+        catalog.watch.asked(query, perf_counter() - began, lazy=found is not None)
         return found  # type: ignore[return-value]
 
     def use(self, platform: str | None) -> Self:
@@ -246,17 +255,29 @@ class Workbench(Asking, Keeping, Writing, Starting, Importing):
 
 
 def open(
-    data: str | Path | Settings | None = None, as_of: str | datetime | None = None, *, platform: str | None = None, **settings: Any
+    data: str | Path | Settings | None = None,
+    as_of: str | datetime | None = None,
+    *,
+    platform: str | None = None,
+    read_only: bool = False,
+    **settings: Any,
 ) -> Workbench:
     """Open the lake in a folder (default: the configured root).
 
     A relative folder is told from the project's folder (the nearest upward with a `workbench.toml` or `pyproject.toml`), not from a
-    notebook's. `as_of` opens the lake as it was committed at an instant; `platform` is one to `use`. Raises `NoLake` if there is none.
+    notebook's. `as_of` opens the lake as it was committed at an instant; `platform` is one to `use`; `read_only` gives what `Workbench.reading`
+    does. Raises `NoLake` if there is none, and `NewerLake` for one that a later version of the library made.
     """
     if data is not None and not isinstance(data, Settings):
         settings["data"] = str(data)
     chosen = data if isinstance(data, Settings) else Settings.load(**settings)
-    bench = Workbench(chosen, as_instant(as_of))
+    expect_known(chosen.root)
+    if read_only:
+        from workbench.reading import Reading
+
+        bench: Workbench = Reading(chosen, as_instant(as_of))
+    else:
+        bench = Workbench(chosen, as_instant(as_of))
     if not bench.lake.exists:
         raise NoLake(
             f"{bench.lake.root} holds no lake ({chosen.origins.get('data', 'argument')}); nothing was opened. Make one with "

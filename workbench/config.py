@@ -24,7 +24,9 @@ SECTIONS = ("retention", "maintain", "notify", "test_rules")
 MARKERS = ("workbench.toml", "pyproject.toml")
 MOST_THREADS = 1024  # DuckDB starts as many as it is told, until the machine stands still
 SMTP_TLS = ("starttls", "tls", "none")
+LOG_LEVELS, LOG_FORMATS = ("", "debug", "info", "warning", "error"), ("text", "json")
 SYNCHRONOUS = ("NORMAL", "FULL")
+FILE_MODES = ("private", "umask")
 SOURCES = ("polygon_s3", "polygon_api", "yahoo", "sample", "folder:PATH")
 
 # Large, liquid, and of every listing exchange; fallback sources, which serve symbol by symbol, use it when none are named.
@@ -66,8 +68,13 @@ class Settings:
     synchronous: str = setting(
         "WORKBENCH_SYNCHRONOUS", "NORMAL", "What rows that people write outlive: NORMAL, their process; FULL, a loss of power (slower)."
     )
+    file_modes: str = setting(
+        "WORKBENCH_FILE_MODES", "private", "Who else may read a new lake: private, nobody; umask, whom the system's own rule lets."
+    )
     universe: str = setting("WORKBENCH_UNIVERSE", UNIVERSE, "Symbols for sources that serve symbol by symbol.")
     timezone: str = setting("WORKBENCH_TIMEZONE", "America/New_York", "How TIMESTAMPTZ is shown.")
+    backup: str = setting("WORKBENCH_BACKUP", "", "Where backups stand: a folder, or s3://bucket/prefix (keys as AWS_…).")
+    backup_identity: str = setting("WORKBENCH_BACKUP_IDENTITY", "", "The file with the secret key that encrypted backups are read with.")
     smtp_host: str = setting("WORKBENCH_SMTP_HOST", "", "The server that sends what [notify] email asks for.")
     smtp_port: int = setting("WORKBENCH_SMTP_PORT", 587, "Its port.")
     smtp_user: str = setting("WORKBENCH_SMTP_USER", "", "Who logs in there; default: nobody does.")
@@ -76,6 +83,14 @@ class Settings:
     smtp_tls: str = setting(
         "WORKBENCH_SMTP_TLS", "starttls", "How it is spoken to: starttls, tls, or none, which takes no password off this machine."
     )
+    slow_ms: int = setting(
+        "WORKBENCH_SLOW_MS", 1000, "Queries that take longer, in milliseconds, are flagged in workbench.query_log and logged."
+    )
+    log_level: str = setting(
+        "WORKBENCH_LOG_LEVEL", "", "What is logged: debug, info, warning or error; default: nothing, and info by `serve`."
+    )
+    log_format: str = setting("WORKBENCH_LOG_FORMAT", "text", "How: text, or json for a line of JSON each.")
+    log_file: str = setting("WORKBENCH_LOG_FILE", "", "Where to; default: standard error.")
     bot_version: str = setting("WORKBENCH_BOT_VERSION", "", "The version of the bot that writes rows, where they do not say it.")
     retention: Mapping[str, Retention] = field(default_factory=dict)
     maintain: Maintain = field(default_factory=Maintain)
@@ -138,6 +153,14 @@ class Settings:
             raise self.bad("memory_limit", "it must be like 75% or 8GB")
         if self.synchronous not in SYNCHRONOUS:
             raise self.bad("synchronous", f"it must be {' or '.join(SYNCHRONOUS)}")
+        if self.slow_ms < 0:
+            raise self.bad("slow_ms", "no query takes less than no time; give milliseconds, as 1000")
+        if self.log_level.lower() not in LOG_LEVELS:
+            raise self.bad("log_level", f"it must be {', '.join(LOG_LEVELS[1:-1])} or {LOG_LEVELS[-1]}")
+        if self.log_format not in LOG_FORMATS:
+            raise self.bad("log_format", f"it must be {' or '.join(LOG_FORMATS)}")
+        if self.file_modes not in FILE_MODES:
+            raise self.bad("file_modes", f"it must be {' or '.join(FILE_MODES)}")
         if self.smtp_tls not in SMTP_TLS:
             raise self.bad("smtp_tls", f"it must be {', '.join(SMTP_TLS[:-1])} or {SMTP_TLS[-1]}")
         if self.source and self.source not in SOURCES and not self.source.startswith("folder:"):
@@ -169,6 +192,13 @@ class Settings:
     def scratch(self) -> Path:
         """Where unfinished downloads and drafts stand."""
         return (self.project / Path(self.cache).expanduser()).resolve() if self.cache else self.root / "tmp"
+
+    @property
+    def secret_files(self) -> tuple[Path, ...]:
+        """The files of the project that a secret was read from."""
+        files = {".env": self.project / ".env", "workbench.toml": self.project / "workbench.toml"}
+        told = {self.origins.get(name, "") for name, one in self.declared().items() if one.metadata["secret"] and getattr(self, name)}
+        return tuple(path for name, path in files.items() if any(origin.endswith(name) for origin in told))
 
     @property
     def chosen_source(self) -> str:

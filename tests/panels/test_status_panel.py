@@ -132,7 +132,7 @@ def test_what_wants_a_look_comes_first_and_says_why(made: Workbench) -> None:
     assert "1 file and 1 row were refused, of stock_day" in str(found["quarantine"]["told"])
     assert "stock_day" in str(found["freshness"]["told"])
     assert health.facts["problems"] == 2
-    assert health.title.startswith("2 of 8 checks want a look")
+    assert health.title.startswith("2 of 15 checks want a look")
     assert found["tables"]["state"] == "good"
 
 

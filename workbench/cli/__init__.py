@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench import __version__
-from workbench.cli import ask, exchange, keep, market, records, resetting, running, tiers
+from workbench.cli import ask, backing, exchange, keep, market, past, records, resetting, restoring, running, tiers
 from workbench.cli.gaps import gaps
+from workbench.cli.health import health
 from workbench.cli.quality import quality
 from workbench.cli.scheduling import schedule
+from workbench.cli.serving import serve
 from workbench.cli.shared import FAILED, Command, Commands, as_json, closing_bench, common, configured, names
+from workbench.cli.tokens import token
 from workbench.errors import NoSource, WorkbenchError
 from workbench.progress import STOPPED, Lines, conclude, console, driven, note, progress, show, stoppable, telling_faults
 
@@ -252,7 +255,7 @@ def demo(ctx: click.Context, no_notebook: bool) -> None:
         click.echo()
         show(bench.status())
         click.echo(f'\n$ workbench sql "{FIRST_QUERY}"\n')
-        ask.emit_table(bench, FIRST_QUERY, None)
+        ask.emit_table(bench.con, FIRST_QUERY, None)
         click.echo()
         if not no_notebook:
             first_notebook(bench.lake.root)
@@ -283,11 +286,17 @@ for command in (
     keep.verify,
     keep.vacuum,
     keep.clean,
+    backing.backup,
+    past.history,
+    past.diff,
+    past.migrate,
     resetting.reset,
+    restoring.restore,
     tiers.compact,
     tiers.retain,
     tiers.maintain,
     gaps,
+    health,
     quality,
     records.init,
     records.flow,
@@ -296,5 +305,7 @@ for command in (
     running.runs,
     running.lab,
     schedule,
+    serve,
+    token,
 ):
     main.add_command(command)

@@ -15,6 +15,8 @@ from workbench.cli.shared import Command, as_json, closing_bench, common, names
 from workbench.progress import console, show, stoppable
 
 if TYPE_CHECKING:
+    import duckdb
+
     from workbench.bench import Workbench
     from workbench.importing import IfExists
 
@@ -44,6 +46,7 @@ def formats(function: Command) -> Command:
     help="Write a DuckDB file with views of all tables, for Superset, DBeaver and others; replaces FILE.",
 )
 @click.option("--platform", metavar="NAME", help="Take QUERY as it was written for a documented platform, as tetra or kraken_bot.")
+@click.option("--read-only", is_flag=True, help="Run QUERY only if it is one query that can change and open nothing.")
 @common
 @click.pass_context
 def sql(
@@ -54,6 +57,7 @@ def sql(
     print_views: bool,
     save_views: Path | None,
     platform: str | None,
+    read_only: bool,
     json_: bool,
 ) -> None:
     """Run QUERY over the lake's tables and print the rows; `-` reads it from standard input."""
@@ -75,10 +79,28 @@ def sql(
 
         if not parted(text)[1]:
             raise click.UsageError("the query is empty")
+        if read_only:
+            only_read(bench, text, platform, format_ or ("json" if json_ else None), output)
+            return
         if platform:
             catalog = bench.use(platform).catalog
             text = catalog.written(text) or catalog.translated(text)
-        hand_out(bench, narrowest(bench, text), format_ or ("json" if json_ else None), output)
+        with bench.catalog.watch.timing(text):
+            script = narrowest(bench, text)
+            hand_out(bench.con, bench.settings.scratch, script, format_ or ("json" if json_ else None), output)
+
+
+def only_read(bench: "Workbench", query: str, platform: str | None, format_: str | None, output: Path | None) -> None:
+    """Print the rows of a query that can only read, or put them into a file: the rows alone come out of the session that runs it."""
+    import duckdb
+
+    from workbench.query.guarded import Guarded
+    from workbench.query.views import literal
+
+    with Guarded(bench) as guarded, duckdb.connect(config={"temp_directory": ""}) as apart:
+        apart.execute(f"SET GLOBAL TimeZone = {literal(bench.settings.timezone)}")
+        guarded.again(query, platform=platform).relation(apart).create_view("rows_of_the_query")
+        hand_out(apart, bench.settings.scratch, "FROM rows_of_the_query", format_, output)
 
 
 def narrowest(bench: "Workbench", script: str) -> str:
@@ -97,18 +119,18 @@ def narrowest(bench: "Workbench", script: str) -> str:
     return script
 
 
-def hand_out(bench: "Workbench", script: str, format_: str | None, output: Path | None) -> None:
+def hand_out(con: "duckdb.DuckDBPyConnection", scratch: Path, script: str, format_: str | None, output: Path | None) -> None:
     """Print the rows of a script's last statement, or put them into a file, in a format or in that of the file's ending."""
     from workbench.query.export import copy, replacing
 
     chosen = format_ or ending(output)
     if chosen == "table":
-        emit_table(bench, script, output)
+        emit_table(con, script, output)
     elif output:
         with replacing(output) as draft:
-            copy(bench.con, script, draft, chosen)
+            copy(con, script, draft, chosen)
     else:
-        pour(bench, script, chosen)
+        pour(con, scratch, script, chosen)
 
 
 def ending(output: Path | None) -> str:
@@ -128,7 +150,7 @@ def emit(text: str, output: Path | None) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def emit_table(bench: "Workbench", script: str, output: Path | None) -> None:
+def emit_table(con: "duckdb.DuckDBPyConnection", script: str, output: Path | None) -> None:
     """Print the first rows of a script's result, and how many more there are."""
     from rich.console import Console
 
@@ -136,7 +158,7 @@ def emit_table(bench: "Workbench", script: str, output: Path | None) -> None:
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
-    columns, rows, count = first_rows(bench.con, script, SHOWN_ROWS)
+    columns, rows, count = first_rows(con, script, SHOWN_ROWS)
     if not columns:
         click.echo("done", err=True)
         return
@@ -155,7 +177,7 @@ def emit_table(bench: "Workbench", script: str, output: Path | None) -> None:
     click.echo(f"{count:,} row{'s' * (count != 1)}{more}{fewer}", err=True)
 
 
-def pour(bench: "Workbench", query: str, format_: str) -> None:
+def pour(con: "duckdb.DuckDBPyConnection", scratch: Path, query: str, format_: str) -> None:
     """Write a query's rows to standard output, when all of them are there."""
     if format_ == "parquet" and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal: give --output FILE, or redirect standard output")
@@ -163,10 +185,10 @@ def pour(bench: "Workbench", query: str, format_: str) -> None:
 
     from workbench.query.export import copy
 
-    bench.settings.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=bench.settings.scratch) as folder:
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         made = Path(folder) / "rows"
-        copy(bench.con, query, made, format_)
+        copy(con, query, made, format_)
         out = sys.stdout.buffer
         with made.open("rb") as rows:
             shutil.copyfileobj(rows, out)

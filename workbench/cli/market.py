@@ -57,7 +57,7 @@ def bars(
         frame = bench.bars(asked, fill=fill, **chosen)
         without = [ticker for ticker in asked if ticker not in set(frame["ticker"])]
         bench.con.register(ASKED, frame.to_arrow())
-        hand_out(bench, f"FROM {ASKED}", format_ or ("json" if json_ else None), output)
+        hand_out(bench.con, bench.settings.scratch, f"FROM {ASKED}", format_ or ("json" if json_ else None), output)
         if without:
             note(
                 [f"there are no bars of {', '.join(without)}; case matters, and `workbench coverage` shows what the lake holds"], quiet=True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Never, TypeVar
 import click
 
 from workbench.errors import UsageError, WorkbenchError
+from workbench.lake.who import asked
 from workbench.progress import STOPPED, refusal
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 class Commands(click.Group):
     """The commands; every error ends here, in one sentence and an exit status."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        found = super().resolve_command(ctx, args)
+        asked(f"{ctx.info_name} {found[0]}")
+        return found
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -83,7 +89,12 @@ def configured(ctx: click.Context) -> "Settings":
     data = ctx.meta.get("data")
     if data and "://" not in data:
         data = str(Path(data).expanduser().absolute())
-    return Settings.load(data=data)
+    settings = Settings.load(data=data)
+    if settings.log_level:
+        from workbench.logs import as_settings_say
+
+        as_settings_say(settings)
+    return settings
 
 
 @contextmanager
@@ -93,4 +104,13 @@ def closing_bench(ctx: click.Context, *, must_exist: bool = False) -> Iterator["
 
     settings = configured(ctx)
     with bench.open(settings) if must_exist else bench.Workbench(settings) as opened:
+        warn_of_modes(settings)
         yield opened
+
+
+def warn_of_modes(settings: "Settings") -> None:
+    """Say on standard error, once, what of the lake and of the files with secrets others than their owner may reach."""
+    from workbench.lake.modes import loose, told
+
+    if warning := told(loose(settings.root, settings.secret_files, private=settings.file_modes == "private")):
+        click.echo(f"warning: {warning}", err=True)

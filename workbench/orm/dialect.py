@@ -59,7 +59,8 @@ class Cursor:
             raise refused(statement)
         named = {str(number): value for number, value in enumerate(values or (), 1)}
         self.close()
-        self._found = self._bench.catalog.executed(statement, named)
+        with self._bench.catalog.watch.timing(statement):
+            self._found = self._bench.catalog.executed(statement, named)
         self.description = self._found.description
 
     def executemany(self, statement: str, _: Sequence[Sequence[Any]]) -> None:

@@ -1,5 +1,6 @@
 """What the journal keeps of a run: when it began and ended, and every step that committed nothing."""
 
+import logging
 from dataclasses import dataclass, field
 
 from workbench.errors import LakeError
@@ -11,6 +12,7 @@ from workbench.refresh.plan import Plan, Step
 # Steps that sources of rows were asked for are noted answer by answer.
 STATUS = {"failed": "failed", "quarantined": "quarantined", "missing": "no_data", "stands in": "skipped"}
 TOGETHER = 64
+LOG = logging.getLogger("workbench.refresh")
 LEFT = "stopped; what is committed is kept"
 
 
@@ -37,6 +39,7 @@ class Log:
     def began(self, tables: str) -> None:
         """Note that the run has begun."""
         self.since = utc_now()
+        LOG.info("refresh of %s from %s begins", tables, self.source, extra={"run": self.run, "source": self.source})
         self.note([Attempt(self.run, "refresh", tables, self.source, "started", started_at=self.since)])
 
     def not_listed(self, plan: Plan) -> None:
@@ -45,7 +48,8 @@ class Log:
         self.note([Attempt(self.run, "refresh", one.table, self.source, "failed", session=one.session, reason=plan.down) for one in asked])
 
     def add(self, done: Done) -> None:
-        """Note a step that committed nothing."""
+        """Note a step that committed nothing, and log any."""
+        told(done, self.run, self.source)
         self.rows += done.rows
         self.bad += done.outcome in ("failed", "quarantined", "missing")
         self.good += done.outcome in ("landed", "replaced", "already landed", "up to date")
@@ -87,6 +91,18 @@ class Log:
             duration_ms=int(seconds * 1000),
             started_at=self.since,
         )
+        level = logging.WARNING if status == "failed" else logging.INFO
+        LOG.log(
+            level,
+            "refresh of %s from %s ended (%s): %d rows in %.1f s%s",
+            tables,
+            self.source,
+            status,
+            self.rows,
+            seconds,
+            f"; {why}" * bool(why),
+            extra={"run": self.run, "rows": self.rows, "seconds": round(seconds, 3), "outcome": status},
+        )
         self.waiting.append(last)
         self.flush()
 
@@ -102,3 +118,17 @@ class Log:
             self.journal.record(attempts)
         except LakeError as fault:
             self.trouble = str(fault)
+
+
+def told(done: Done, run: str, source: str) -> None:
+    """A log line of a step: what landed, what was refused or failed, and what came from a fallback."""
+    step, given = done.step, done.step.source or source
+    facts = {"run": run, "table": step.table, "session": str(step.session), "source": given, "outcome": done.outcome, "rows": done.rows}
+    what: str = "refused" if done.outcome == "quarantined" else done.outcome
+    level = logging.WARNING if done.outcome in ("quarantined", "failed") else logging.INFO
+    why = f": {done.reason}" * bool(done.reason)
+    if done.outcome in ("landed", "replaced"):
+        why = f": {done.rows:,} rows, {done.refused:,} refused, {done.seconds:.2f} s" + why
+    if done.fell_back:
+        level, what = logging.WARNING, f"{what}, by a fallback"
+    LOG.log(level, "%s %s from %s %s%s", step.table, step.session, given, what, why, extra=facts)

@@ -31,6 +31,7 @@ CALLS = (
         '"test_mode": False}, bot_version="1.0.0")',
     ),
     Call("kraken_bot", "trades = signal.trades", 'bench.sql("SELECT * FROM kraken_bot.trades WHERE signal_id = $id", id=1)'),
+    Call("kraken_bot", "health_check()", "bench.health().facts"),
     Call("kraken_bot", "get_table_counts()", 'bench.table_counts("kraken_bot")'),
     Call("kraken_bot", "drop_all_tables()", 'bench.reset_tables("kraken_bot")'),
     Call(

@@ -124,9 +124,8 @@ AMPYFIN = (
     Mirror(
         "check_database_health()",
         "function",
-        "bench.verify()",
-        "Log, files, statistics and order; one report of everything is not there yet.",
-        soon=True,
+        "bench.health()",
+        "Tables, logs, journals, disk and more in one report; `bench.verify()` reads every row.",
     ),
     Mirror("migrate_database()", "function", "", "Columns follow from the declarations; there is nothing to migrate."),
     Mirror("mongodump", "command", "", COPY, soon=True),
@@ -173,7 +172,12 @@ KRAKEN_BOT = (
     ),
     Mirror("init_db", "function", 'bench.init("kraken_bot")', "Makes the lake if there is none; the tables are there as declared."),
     Mirror("drop_all_tables", "function", 'bench.reset_tables("kraken_bot")', "Empties them, all or none; the tables stay."),
-    Mirror("health_check", "function", "bench.verify()", "One report of everything is not there yet.", soon=True),
+    Mirror(
+        "health_check",
+        "function",
+        "bench.health().facts",
+        "`status`, `database` and `size_bytes` are in it, and `error` if it is unhealthy.",
+    ),
     Mirror("get_table_counts", "function", 'bench.table_counts("kraken_bot")'),
     Mirror(
         "scripts/migrate_to_sqlite.py",
@@ -267,7 +271,7 @@ TETRA = (
     Mirror(
         "init.sql", "script", 'bench.init("tetra")', "The tables are there as declared: it says so, and makes the lake if there is none."
     ),
-    Mirror("database_health()", "function", "bench.verify()", "One report of everything is not there yet.", soon=True),
+    Mirror("database_health()", "function", "bench.health().facts", "`status` and `timestamp` are in it, and `error` if it is unhealthy."),
     Mirror("/health/database", "endpoint", "bench.status()", "There is no web service yet.", soon=True),
     Mirror("pg_dump", "command", "", COPY, soon=True),
     Mirror("gunzip", "command", "", COPY, soon=True),
