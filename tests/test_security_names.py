@@ -156,12 +156,13 @@ def test_a_name_is_quoted_or_refused(lake: OldLake, verb: str, name: str) -> Non
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=NAMES.filter(bool))
 def test_a_quoted_name_is_one_name(name: str) -> None:
-    if "\0" in name:
-        with pytest.raises((duckdb.Error, ValueError)):
-            duckdb.execute(f"SELECT 1 AS {quote(name)}")
-        return
-    con = duckdb.connect()
-    assert con.execute(f"SELECT 1 AS {quote(name)}").description[0][0] == name
+    try:
+        [(told, *_)] = duckdb.connect().execute(f"SELECT 1 AS {quote(name)}").description
+    except duckdb.Error:
+        # DuckDB 1 reads no further than a zero, and finds no end of the name.
+        assert "\0" in name
+    else:
+        assert told == name
 
 
 @settings(max_examples=EXAMPLES * 2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

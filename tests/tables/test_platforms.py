@@ -175,7 +175,7 @@ def test_whatever_is_not_here_says_why() -> None:
 )
 def test_what_stands_for_a_name_is_there(con: duckdb.DuckDBPyConnection, name: str, one: Mirror) -> None:
     here = one.here
-    if asked := re.fullmatch(r"bench\.(\w+)\((.*)\)", here):
+    if asked := re.fullmatch(r"bench\.(\w+)\((.*)\)(?:\.facts)?", here):
         method = getattr(workbench.Workbench, asked[1])
         inspect.signature(method).bind(None, *(word for word in asked[2].split(", ") if word))
         if table := re.match(r'"(\w+\.\w+)"', asked[2]):
