@@ -148,7 +148,7 @@ def test_a_name_is_quoted_or_refused(lake: OldLake, verb: str, name: str) -> Non
         # A sentence, not a traceback's worth: the longest names are cut or told once.
         assert str(fault)
     after = names_outside(root)
-    assert after - before <= {str(root / "access.json"), str(root / "locks")}
+    assert after - before <= {str(root / name) for name in ("access.json", "locks", "logs")}
     assert bench.table_counts("kraken_bot") == counts
     assert bench.sql("SELECT count(*) FROM stock_day").fetchall() == [(6,)]
 
