@@ -41,6 +41,7 @@ class Masking(logging.Formatter):
         try:
             told.msg = self.secrets.mask(record.getMessage())
         except Exception:
+            # Whatever a caller's wrong arguments raise: a line that cannot be put together is told in its parts, and ends nobody's work.
             told.msg = self.secrets.mask(f"{record.msg} {record.args}")
         told.args = None
         if record.exc_info:
