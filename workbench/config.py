@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from workbench.errors import BadSetting, NoSource, UnknownName
@@ -25,6 +26,8 @@ MARKERS = ("workbench.toml", "pyproject.toml")
 MOST_THREADS = 1024  # DuckDB starts as many as it is told, until the machine stands still
 SMTP_TLS = ("starttls", "tls", "none")
 LOG_LEVELS, LOG_FORMATS = ("", "debug", "info", "warning", "error"), ("text", "json")
+# Bytes, as people write them; thousands of thousands, or with an i what computers count by.
+SIZE, UNITS = r"0|(\d+(?:\.\d+)?) ?([KMGT])(i?)B", "KMGT"
 SYNCHRONOUS = ("NORMAL", "FULL")
 FILE_MODES = ("private", "umask")
 SOURCES = ("polygon_s3", "polygon_api", "yahoo", "sample", "folder:PATH")
@@ -45,7 +48,7 @@ def setting(variable: str, default: Any, doc: str, *others: str, secret: bool = 
 class Settings:
     """Everything that can be configured. `origins` tells where each value came from; secrets are never shown."""
 
-    data: str = setting("WORKBENCH_DATA", "data", "The lake's root.")
+    data: str = setting("WORKBENCH_DATA", "data", "The lake's root: a folder, or s3://bucket/prefix (keys as AWS_…).")
     source: str = setting("WORKBENCH_SOURCE", "", f"Where flat files come from: {', '.join(SOURCES)}.")
     polygon_s3_access_key: str = setting("POLYGON_S3_ACCESS_KEY", "", "Flat-file access key id.", secret=True)
     polygon_s3_secret_key: str = setting("POLYGON_S3_SECRET_KEY", "", "Flat-file secret key.", secret=True)
@@ -64,7 +67,14 @@ class Settings:
     memory_limit: str = setting("WORKBENCH_MEMORY_LIMIT", "75%", "DuckDB's memory limit: 4GB, or a share of RAM.")
     threads: int = setting("WORKBENCH_THREADS", os.cpu_count() or 1, "DuckDB's threads.")
     temp: str = setting("WORKBENCH_TEMP", "", "Where DuckDB spills; default tmp/ under the root.")
-    cache: str = setting("WORKBENCH_CACHE", "", "This machine's own folder; default tmp/ under the root.")
+    cache: str = setting(
+        "WORKBENCH_CACHE", "", "This machine's own folder; default tmp/ under the root, and ~/.cache/workbench for a lake on s3://."
+    )
+    cache_size: str = setting(
+        "WORKBENCH_CACHE_SIZE",
+        "20GB",
+        "How much of a lake on s3:// this machine holds, as 20GB; what was used longest ago goes, 0 holds nothing.",
+    )
     synchronous: str = setting(
         "WORKBENCH_SYNCHRONOUS", "NORMAL", "What rows that people write outlive: NORMAL, their process; FULL, a loss of power (slower)."
     )
@@ -72,6 +82,9 @@ class Settings:
         "WORKBENCH_FILE_MODES", "private", "Who else may read a new lake: private, nobody; umask, whom the system's own rule lets."
     )
     universe: str = setting("WORKBENCH_UNIVERSE", UNIVERSE, "Symbols for sources that serve symbol by symbol.")
+    cluster: str = setting(
+        "WORKBENCH_CLUSTER", "", "The Dask scheduler whose workers land flat files: tcp://host:port; default: this machine."
+    )
     timezone: str = setting("WORKBENCH_TIMEZONE", "America/New_York", "How TIMESTAMPTZ is shown.")
     backup: str = setting("WORKBENCH_BACKUP", "", "Where backups stand: a folder, or s3://bucket/prefix (keys as AWS_…).")
     backup_identity: str = setting("WORKBENCH_BACKUP_IDENTITY", "", "The file with the secret key that encrypted backups are read with.")
@@ -151,6 +164,8 @@ class Settings:
             raise self.bad("threads", f"DuckDB works with 1 to {MOST_THREADS}; take about as many as there are cores")
         if not re.fullmatch(r"(?:100|[1-9]\d?)(?:\.\d+)?%|\d+(?:\.\d+)? ?(?:[KMGT]i?)?B", self.memory_limit, re.IGNORECASE):
             raise self.bad("memory_limit", "it must be like 75% or 8GB")
+        if not re.fullmatch(SIZE, self.cache_size, re.IGNORECASE):
+            raise self.bad("cache_size", "it must be like 20GB, or 0 for none")
         if self.synchronous not in SYNCHRONOUS:
             raise self.bad("synchronous", f"it must be {' or '.join(SYNCHRONOUS)}")
         if self.slow_ms < 0:
@@ -179,19 +194,61 @@ class Settings:
         return replace(self, source=source, origins=MappingProxyType({**self.origins, "source": "argument"}))._checked()
 
     @property
+    def url(self) -> str:
+        """The lake's place in a bucket, as s3://bucket/prefix; empty for a lake in a folder."""
+        if "://" not in self.data and not self.data.startswith("s3:"):
+            return ""
+        if not self.data.startswith("s3://"):
+            raise self.bad("data", "a lake stands in a folder, or in a bucket as s3://bucket/prefix")
+        place = self.data.removeprefix("s3://").rstrip("/")
+        # What stands in a key is also part of a path on this machine, which tells the bucket to whoever sees it.
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._=+@ -]+)*", place) or any(
+            part in (".", "..") for part in place.split("/")
+        ):
+            raise self.bad("data", "it must be like s3://bucket/prefix, of letters, digits and . _ - = + @ in the prefix")
+        return f"s3://{place}"
+
+    @property
+    def where(self) -> str:
+        """The lake's place as people name it: its url, or its folder."""
+        return self.url or str(self.root)
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder of this machine in which it keeps what it has of lakes in buckets, absolute."""
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "workbench"
+        return ((self.project / Path(self.cache).expanduser()) if self.cache else home).resolve()
+
+    @property
+    def _machines(self) -> Path:
+        """The folder of this machine that holds the roots of lakes in buckets of one endpoint."""
+        endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
+        return self.cache_folder / (f"s3:{endpoint.scheme}:{endpoint.netloc}" if endpoint.netloc else "s3:")
+
+    @property
     def root(self) -> Path:
-        """The lake's root, absolute; a relative one is told from the project's folder, never from a notebook's."""
-        if "://" in self.data:
-            raise self.bad("data", "a lake on object storage is not supported yet; give a folder")
+        """The lake's root, absolute; a relative one is told from the project's folder, never from a notebook's.
+
+        Of a lake in a bucket it is this machine's own folder for it, below WORKBENCH_CACHE (default: ~/.cache/workbench).
+        """
+        if self.url:
+            return self._machines / self.url.removeprefix("s3://").replace("/", ":")
         root = (self.project / Path(self.data).expanduser()).resolve()
         if odd := sorted({c for c in str(root) if c in "%*?[]" or not c.isprintable()}):
             raise self.bad("data", f"{' '.join(map(repr, odd))} in a path means something else to the engines; take another folder")
         return root
 
     @property
+    def cache_bytes(self) -> int:
+        """How many bytes of a lake in a bucket this machine may hold."""
+        found = re.fullmatch(SIZE, self.cache_size, re.IGNORECASE)
+        assert found
+        return int(float(found[1]) * (1024 if found[3] else 1000) ** (UNITS.index(found[2].upper()) + 1)) if found[1] else 0
+
+    @property
     def scratch(self) -> Path:
         """Where unfinished downloads and drafts stand."""
-        return (self.project / Path(self.cache).expanduser()).resolve() if self.cache else self.root / "tmp"
+        return (self.project / Path(self.cache).expanduser()).resolve() if self.cache and not self.url else self.root / "tmp"
 
     @property
     def secret_files(self) -> tuple[Path, ...]:

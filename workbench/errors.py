@@ -31,6 +31,7 @@ WorkbenchError
 │   ├── BrokenPromise    a file to be committed is not what the table declares
 │   ├── BrokenBackup     a backup lacks a file, or has other bytes than it was made of
 │   └── Busy             somebody else holds what is needed
+├── ClusterError         other machines, or processes, could not be had or were lost
 └── QueryError           the query was refused, by DuckDB or before it
     └── TookTooLong      it went over its limit of time, rows or memory
 
@@ -177,6 +178,10 @@ class BrokenBackup(LakeError):
 
 class Busy(LakeError):
     """Somebody else holds what is needed."""
+
+
+class ClusterError(WorkbenchError):
+    """Other machines, or processes, could not be had or were lost."""
 
 
 class QueryError(WorkbenchError):

@@ -5,8 +5,10 @@ import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from workbench.errors import Unreachable
 from workbench.lake.disk import disk, sync
 from workbench.lake.identity import claim
 from workbench.lake.log import Forks, TableLog
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from deltalake.transaction import AddAction, RemoveAction
 
 ATTEMPTS = 40
+# What fails within that is a line that was closed.
+SOON_S = 5.0
 LOG = logging.getLogger("workbench.lake")
 
 # Checkpoints keep no commit information, and landing records live in it: the log is kept for good.
@@ -40,10 +44,12 @@ def make(log: TableLog, schema: "Schema", partitions: Sequence[str], doc: str) -
     Forks.expect_none(log.name)
     claim(log.root, f"{log.name} was not made")
     try:
-        with disk(log.root, f"{log.name} was not made"):
-            log.folder.mkdir(parents=True, exist_ok=True)
+        with disk(log.root, f"{log.name} was not made"), meant(log, f"{log.name} was not made"):
+            if log.remote is None:
+                log.folder.mkdir(parents=True, exist_ok=True)
             DeltaTable.create(
-                log.folder,
+                log.remote.url_of(log.folder) if log.remote else log.folder,
+                storage_options=log.remote.options() if log.remote else None,
                 schema=schema,
                 partition_by=list(partitions),
                 mode="ignore",
@@ -54,10 +60,11 @@ def make(log: TableLog, schema: "Schema", partitions: Sequence[str], doc: str) -
             )
     except DeltaError:
         # Somebody else was first; anything else shows when the table is opened.
+        log.follow()
         if not log.exists:
             raise
     settle(log, 0)
-    for folder in (log.folder, log.folder.parent, log.folder.parent.parent):
+    for folder in () if log.remote else (log.folder, log.folder.parent, log.folder.parent.parent):
         sync(folder)
 
 
@@ -75,23 +82,39 @@ def commit(
 
     claim(log.root, f"nothing was committed to {log.name}")
     version, writer = delta.version() + 1, uuid.uuid4().hex
-    try:
-        with disk(log.root, f"nothing was committed to {log.name}"):
-            delta.create_write_transaction(
-                list(actions),
-                "append",
-                schema,
-                list(partitions),
-                commit_properties=properties({**metadata, "writer": writer}, transactions),
-            )
-    except Exception as fault:
-        # A commit stands once its file does: a checkpoint that cannot be written after it is made later.
-        if not log.committed(version) or writer not in log.commit_path(version).read_text():
-            if isinstance(fault, CommitFailedError):
-                return False
-            raise
-    settle(log, version)
-    return True
+    undone = f"nothing was committed to {log.name}"
+    for again in (True, False):
+        writing = log.writable(delta)
+        if writing is None:
+            log.follow()
+            return False
+        began = time.monotonic()
+        try:
+            with disk(log.root, undone), meant(log, undone):
+                writing.create_write_transaction(
+                    list(actions),
+                    "append",
+                    schema,
+                    list(partitions),
+                    commit_properties=properties({**metadata, "writer": writer}, transactions),
+                )
+        except Exception as fault:
+            # A commit stands once its file does: a checkpoint that cannot be written after it is made later. Where the bucket has not said so, it may yet.
+            doubtful = set() if log.remote is None or isinstance(fault, CommitFailedError) else {one.path for one in actions}
+            log.doubtful |= doubtful
+            log.follow()
+            if not log.committed(version) or writer not in log.commit_path(version).read_text():
+                if isinstance(fault, CommitFailedError):
+                    return False
+                # delta-rs asks no store again to put something; one that has stalled is not asked again here either.
+                if again and isinstance(fault, Unreachable) and time.monotonic() - began < SOON_S:
+                    continue
+                raise
+            log.doubtful -= doubtful
+        settle(log, version)
+        log.written(writing)
+        return True
+    raise AssertionError("the last attempt has ended")
 
 
 def properties(metadata: Mapping[str, str], transactions: "Sequence[Transaction]" = ()) -> "CommitProperties":
@@ -102,13 +125,21 @@ def properties(metadata: Mapping[str, str], transactions: "Sequence[Transaction]
 
 
 def settle(log: TableLog, version: int) -> None:
-    """Have the disk keep a commit: a machine that loses its power must not leave one without its text."""
+    """Have the disk keep a commit: a machine that loses its power must not leave one without its text. A bucket has what it said it has."""
     path = log.commit_path(version)
-    sync(path)
-    sync(path.parent)
+    if log.remote:
+        log.follow()
+    else:
+        sync(path)
+        sync(path.parent)
     # The first only makes the table.
     if version:
         LOG.info("%s: version %d is committed", log.name, version, extra={"table": log.name, "version": version})
+
+
+def meant(log: TableLog, undone: str) -> AbstractContextManager[None]:
+    """Say what errors of a bucket mean, where the table stands in one."""
+    return log.remote.meant(undone) if log.remote else nullcontext()
 
 
 def pause(attempt: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from workbench.errors import LakeError
 from workbench.lake.processes import dead
+from workbench.lake.remote.where import remote_of
 
 # The folders of drafts that this process works in.
 ACTIVE: set[str] = set()
@@ -96,7 +97,12 @@ def sync(path: Path) -> None:
 
 
 def place(draft: Path, target: Path) -> None:
-    """Move a finished draft into its place. A vacuum may remove the empty folder just before: it is made again then."""
+    """Move a finished draft into its place, and have it in the bucket first where the lake stands in one.
+
+    A vacuum may remove the empty folder just before: it is made again then.
+    """
+    if remote := remote_of(target):
+        remote.upload(draft, remote.name(target))
     for again in (True, True, False):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -6,10 +6,13 @@ Every check that a footer can answer costs nothing, because the statistics were 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.lake.types import from_arrow
 from workbench.tables import Table
+
+if TYPE_CHECKING:
+    from io import RawIOBase
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,8 +37,8 @@ class Footer:
     filled: frozenset[str] = frozenset()
 
     @classmethod
-    def read(cls, path: Path) -> "Footer":
-        """Read a footer; only its last kilobytes are read from the disk."""
+    def read(cls, path: "Path | RawIOBase") -> "Footer":
+        """Read a footer; only its last kilobytes are read, of a file on the disk or of what is read like one."""
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(path) as file:

@@ -13,10 +13,15 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from workbench.errors import LakeError, NewerLake
 from workbench.lake.disk import disk, scratch, sync
+from workbench.lake.remote.where import readable, remote_of
+
+if TYPE_CHECKING:
+    from workbench.lake.remote.connection import Remote
 
 # What this library writes, and the greatest that it reads.
 FORMAT = 2
@@ -37,10 +42,17 @@ UNNAMED = Identity("", 1, "")
 
 # What each root's file said when it was last read, with what the disk said of it then. A dict's item is set and read atomically.
 _READ: dict[str, tuple[tuple[int, int, int, int], Identity]] = {}
+# The buckets that were asked by this process which lake they hold: it keeps its name.
+_ASKED: "WeakSet[Remote]" = WeakSet()
 
 
 def identity(root: Path) -> Identity:
     """Which lake a root holds, for one `stat` where it was read before. Raises `LakeError` if `lake.json` cannot be read."""
+    if (remote := remote_of(root)) and remote not in _ASKED:
+        remote.mirror.expect_same(NAME)
+        # Of one that is none yet it is asked again.
+        if (root / NAME).exists():
+            _ASKED.add(remote)
     # Every write asks this: a path that is put together costs ten times the look.
     path = f"{root}/{NAME}"
     try:
@@ -78,7 +90,7 @@ def expect_known(root: Path, undone: str = "nothing was opened") -> Identity:
         from workbench import __version__
 
         raise NewerLake(
-            f"the lake in {root} was made by workbench {found.made_by or 'of an unknown version'}, in format {found.format}; this is workbench "
+            f"the lake in {readable(root)} was made by workbench {found.made_by or 'of an unknown version'}, in format {found.format}; this is workbench "
             f"{__version__}, which reads up to format {FORMAT}: {undone}. Install the workbench that made it, or a later one, and run the command again."
         )
     return found
@@ -90,6 +102,9 @@ def claim(root: Path, undone: str = "nothing was written") -> Identity:
     Whoever is first names a lake that has no name. Raises `NewerLake`, and `LakeError` if the root cannot be written.
     """
     found = expect_known(root, undone)
+    if remote := remote_of(root):
+        with disk(root, undone):
+            remote.expect_conditions()
     if found.format == FORMAT:
         return found
     from workbench import __version__
@@ -105,6 +120,14 @@ def claim(root: Path, undone: str = "nothing was written") -> Identity:
 def put(root: Path, made: Identity, *, anew: bool = False) -> None:
     """Write `lake.json`, whole or not at all; one that another process has put there meanwhile stays, unless `anew`."""
     path = root / NAME
+    if remote := remote_of(root):
+        some = (json.dumps(asdict(made)) + "\n").encode()
+        if anew:
+            remote.put_over(NAME, some)
+        else:
+            remote.put_once(NAME, some)
+        remote.mirror.expect_same(NAME)
+        return
     with scratch(root) as drafts:
         draft = drafts / NAME
         draft.write_text(json.dumps(asdict(made)) + "\n", encoding="utf-8")

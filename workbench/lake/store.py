@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from workbench.errors import BrokenPromise, Busy, LakeError
-from workbench.lake.delta import ATTEMPTS, commit, make, pause, properties, settle
+from workbench.lake.delta import ATTEMPTS, commit, make, meant, pause, properties, settle
 from workbench.lake.disk import disk, sync
 from workbench.lake.identity import claim, expect_known
 from workbench.lake.landings import Edit, Landed, Landing, NewFile, Reset, Retired, Rewound, Rewrite, beside
 from workbench.lake.log import TableLog
 from workbench.lake.modes import make_root
+from workbench.lake.remote.where import readable, remote_of
 from workbench.lake.snapshots import BOUNDS, LiveFile, Snapshot, bounds_of, read
 from workbench.lake.types import delta_type
 from workbench.tables import TABLES, Table
@@ -50,7 +51,8 @@ class LakeTable(TableLog):
         return Schema([*columns, *(Field(name, PrimitiveType("string"), nullable=True) for name in PARTITIONS)])
 
     def create(self) -> "DeltaTable":
-        """The Delta table, made if it is not there."""
+        """The Delta table as it stands now, made if it is not there."""
+        self.follow()
         make(self, self.schema, PARTITIONS, self.table.doc)
         delta = self._open()
         if self._lacked(delta):
@@ -85,13 +87,18 @@ class LakeTable(TableLog):
             if held == tuple(bounds) or (held is not None and not anew):
                 return held
             try:
-                with disk(self.root, f"the ticker ranges of {self.table.name} were not decided"):
-                    told = properties({"decided": BOUNDS})
-                    delta.alter.set_table_properties({BOUNDS: json.dumps(list(bounds))}, raise_if_not_exists=False, commit_properties=told)
+                undone = f"the ticker ranges of {self.table.name} were not decided"
+                with disk(self.root, undone), meant(self, undone):
+                    told, writing = properties({"decided": BOUNDS}), self.writable(delta)
+                    if writing is None:
+                        continue
+                    writing.alter.set_table_properties(
+                        {BOUNDS: json.dumps(list(bounds))}, raise_if_not_exists=False, commit_properties=told
+                    )
             except CommitFailedError:
                 pause(attempt)
             else:
-                settle(self, delta.version())
+                settle(self, writing.version())
         raise self._too_busy()
 
     def commit(self, landed: Sequence[Landed], rewrite: Rewrite | None = None) -> list[Outcome]:
@@ -129,10 +136,9 @@ class LakeTable(TableLog):
             pause(attempt)
         else:
             raise self._too_busy()
-        for one, outcome in zip(landed, outcomes, strict=True):
-            # What a rewrite took in stands in its files.
-            if rewrite or outcome not in ("landed", "replaced"):
-                self.discard([file for each in (one, *one.kept) for file in each.files])
+        # What a rewrite took in stands in its files.
+        out = [one for one, outcome in zip(landed, outcomes, strict=True) if rewrite or outcome not in ("landed", "replaced")]
+        self.discard([file for one in out for each in (one, *one.kept) for file in each.files])
         if rewrite and not chosen:
             self.discard(rewrite.added)
         return outcomes
@@ -256,6 +262,8 @@ class LakeTable(TableLog):
 
     def _settle_files(self, added: Iterable[NewFile]) -> None:
         """Have the disk keep the names of new files, which stand in their places, before a commit points at them."""
+        if self.remote:
+            return
         places = {(self.folder / file.path).parent for file in added}
         for folder in {folder for place in places for folder in (place, place.parent, self.folder)}:
             sync(folder)
@@ -285,9 +293,7 @@ class LakeTable(TableLog):
         """Delete files that were written but will not be committed. One that was, by a run that was killed at once afterwards, stays."""
         files = tuple(files)
         live = self.snapshot().by_path if files else {}
-        for file in files:
-            if file.path not in live:
-                (self.folder / file.path).unlink(missing_ok=True)
+        self.drop(*(file.path for file in files if file.path not in live))
 
     def _too_busy(self) -> Busy:
         return Busy(f"{self.table.name}: other writers won {ATTEMPTS} attempts to commit. The lake is unchanged; run the command again.")
@@ -302,9 +308,17 @@ class Lake:
     private: bool = True
 
     @property
+    def where(self) -> str:
+        """The lake's place as people name it: its url in a bucket, or its folder."""
+        return readable(self.root)
+
+    @property
     def exists(self) -> bool:
         """Whether the root holds a lake, be it an empty one."""
-        return (self.root / "lake").is_dir()
+        if (self.root / "lake").is_dir():
+            return True
+        remote = remote_of(self.root)
+        return remote is not None and next(remote.below("lake"), None) is not None
 
     def make(self) -> None:
         """Make the root, and give the lake its name. Raises `LakeError` if it is a file or cannot be written, `NewerLake` for a later library's."""
