@@ -43,7 +43,7 @@ def archive(lake: Lake, name: str, chunk: str, files: Sequence[LiveFile], landin
     target.set_bounds(())
     chunk, before = held(target, name, chunk)
     count = sum(file.rows for file in files)
-    bounds = cold.cuts(cold.scan([source.folder / file.path for file in files], (), source.table), -(-count // PIECE))
+    bounds = cold.cuts(cold.scan(source.all_here(file.path for file in files), (), source.table), -(-count // PIECE))
     cuts = [cold.edges(bounds, n) for n in range(len(bounds) + 1)]
     if before and same(source, target, files, before, landings, cuts):
         return 0
@@ -77,7 +77,7 @@ def held(target: LakeTable, name: str, chunk: str) -> tuple[str, list[LiveFile]]
 
 def within(table: LakeTable, files: Sequence[LiveFile], low: str | None, high: str | None) -> "pl.DataFrame":
     """A ticker range's rows of some files."""
-    paths = [table.folder / file.path for file in files if cold.touches(file, low, high)]
+    paths = table.all_here(file.path for file in files if cold.touches(file, low, high))
     if paths:
         return cold.read(paths, table.table, low, high)
     import polars as pl

@@ -217,6 +217,7 @@ def held(table: LakeTable | RecordTable, old: int, new: int) -> Iterator[tuple[d
             # What a reader has before is held with what it has now, and all that lies between.
             reader.hold({table.name: old})
             reader.hold({table.name: new})
+            reader.publish()
         yield sound(table.folder, undone, old).live, sound(table.folder, undone, new).live
     finally:
         reader.close()
@@ -224,7 +225,7 @@ def held(table: LakeTable | RecordTable, old: int, new: int) -> Iterator[tuple[d
 
 def expect_there(table: LakeTable | RecordTable, version: int, files: Mapping[str, Life]) -> None:
     """Raise `LakeError` if files of a version are gone from the disk."""
-    if gone := [path for path in files if not (table.folder / path).exists()]:
+    if gone := table.gone(files):
         raise LakeError(
             f"{table.name} as of version {version} cannot be read: {len(gone)} of the {len(files)} files that differ were removed by vacuum ({gone[0]}); "
             "nothing was compared. Compare younger versions, or bring the files back from a backup."

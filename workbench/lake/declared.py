@@ -13,6 +13,9 @@ from typing import Any
 
 from workbench.errors import LakeError, UsageError
 from workbench.lake.disk import disk, scratch, sync
+from workbench.lake.identity import expect_known
+from workbench.lake.remote.mirror import DECLARED
+from workbench.lake.remote.where import remote_of
 from workbench.tables.platforms import RECORDS, SCHEMAS
 from workbench.tables.record import Field, Record
 
@@ -42,6 +45,8 @@ def records(root: Path) -> Mapping[str, Record]:
 def declared(root: Path) -> dict[str, Record]:
     """The tables that were declared on a lake, by full name."""
     place = folder(root)
+    if remote := remote_of(root):
+        remote.mirror.look()
     try:
         changed = os.stat(place).st_mtime_ns  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
@@ -84,19 +89,27 @@ def declare(root: Path, record: Record) -> None:
         "key": list(record.key),
         "doc": record.doc,
     }
-    with disk(root, f"{record.full} was not declared"), scratch(root) as drafts:
-        place.mkdir(parents=True, exist_ok=True)
-        draft, target = drafts / f"{record.full}.json", place / f"{record.full}.json"
-        draft.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        sync(draft)
-        try:
-            # Of two that declare a table at once one is first.
-            os.link(draft, target)
-        except FileExistsError:
-            pass
-        else:
-            sync(place)
+    text, target = json.dumps(told, indent=1, ensure_ascii=False) + "\n", place / f"{record.full}.json"
+    if remote := remote_of(root):
+        expect_known(root, f"{record.full} was not declared")
+        first = remote.put_once(f"{DECLARED[0]}{target.name}", text.encode())
+        remote.mirror.declarations()
+        if first:
             return
+    else:
+        with disk(root, f"{record.full} was not declared"), scratch(root) as drafts:
+            place.mkdir(parents=True, exist_ok=True)
+            draft = drafts / target.name
+            draft.write_text(text, encoding="utf-8")
+            sync(draft)
+            try:
+                # Of two that declare a table at once one is first.
+                os.link(draft, target)
+            except FileExistsError:
+                pass
+            else:
+                sync(place)
+                return
     there = read(target)
     if (there.columns, there.key) != (record.columns, record.key):
         kept = ", ".join(f"{one.name} {one.type}" for one in there.columns)

@@ -55,7 +55,7 @@ def rewrite(table: LakeTable, chunk: str, days: Collection[date], good: Collecti
         # Sessions that the table has no rows of have none to leave out.
         gone: list[cold.Part] = [(one.landing.session, None) for one in landed if kept and one.landing.key in known]
         rows = wide * (sum(file.rows for file in kept) + sum(counts.values()))
-        made = cold.make([table.folder / file.path for file in kept], spec, chunk, (), 0, gone, drafts, (), rows, at, table.folder)
+        made = cold.make(table.all_here(file.path for file in kept), spec, chunk, (), 0, gone, drafts, (), rows, at, table.folder)
         if made.file:
             place(at / "00.parquet", table.folder / made.file.path)
         files = (made.file,) if made.file else ()

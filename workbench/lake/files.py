@@ -10,7 +10,6 @@ from typing import Any, Literal
 from workbench.errors import LakeError
 from workbench.lake import cold
 from workbench.lake.contents import Contents, examine
-from workbench.lake.footers import Footer
 from workbench.lake.history import Life
 from workbench.lake.snapshots import LiveFile
 from workbench.lake.store import NO_BUCKET, LakeTable
@@ -52,27 +51,26 @@ def where_to(table: Table, file: LiveFile) -> str:
 
 def check(table: LakeTable, file: LiveFile, life: Life | None, bounds: tuple[str, ...] | None, *, deep: bool, hashed: bool) -> Checked:
     """Check one file. What one fault explains is not told again as another."""
-    spec, path = table.table, table.folder / file.path
+    spec = table.table
     done = Checked(file.rows)
 
     def fault(kind: str, what: str, remedy: str = "") -> None:
         done.findings.append(Finding(spec.name, kind, "fault", file.path, what, remedy or where_to(spec, file)))
 
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
+    size = table.size(file.path)
+    if size is None:
         remedy = f"`workbench refresh {spec.name} --start {file.first} --end {file.last}` lands it anew"
         if spec.kind == "reference":
             remedy = where_to(spec, file)
         elif file.bucket is not None and not spec.routed:
             remedy = where_to(spec, file).split(" and ", 1)[1]
-        fault("missing", "it is gone from the disk", remedy)
+        fault("missing", f"it is gone from the {'bucket' if table.remote else 'disk'}", remedy)
         return done
     if size != file.size:
         fault("size", f"it has {size:,} bytes, and the log says {file.size:,}")
         return done
     try:
-        footer = Footer.read(path)
+        footer = table.footer(file.path, size)
     except (OSError, ValueError, KeyError) as unreadable:
         fault("footer", f"its footer cannot be read ({str(unreadable).splitlines()[0]})")
         return done
@@ -90,13 +88,15 @@ def check(table: LakeTable, file: LiveFile, life: Life | None, bounds: tuple[str
         if not file.path.startswith(f"chunk={file.chunk}/bucket={NO_BUCKET}/"):
             fault("partition", f"the log has it in chunk={file.chunk}")
         if deep:
-            check_facts(spec, path, done, fault)
+            with table.afresh(file.path) as path:
+                check_facts(spec, path, done, fault)
         return done
     done.findings += places(spec, file, said, bounds)
     if not deep:
         return done
     try:
-        held = examine(path, spec, sorted_tickers=file.bucket is not None and not spec.routed, hashed=hashed)
+        with table.afresh(file.path) as path:
+            held = examine(path, spec, sorted_tickers=file.bucket is not None and not spec.routed, hashed=hashed)
     except LakeError as unreadable:
         fault("pages", str(unreadable))
         return done

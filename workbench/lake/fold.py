@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from workbench.errors import Busy, LakeError
-from workbench.lake import record_files
+from workbench.lake import apart, record_files
 from workbench.lake.delta import ATTEMPTS, pause
 from workbench.lake.disk import disk, place, scratch, sync
 from workbench.lake.hiding import candidates, left
@@ -137,7 +137,7 @@ def folded(journal: Operations, table: RecordTable) -> Folded | None:
         if operations:
             # A loss of power after the commit must not take these back: their numbers would be given to others, which would count as folded.
             journal.keep()
-            done = committed(table, shot, operations, id)
+            done = committed(table, shot, operations, journal)
             if done is None:
                 pause(attempt)
                 continue
@@ -161,9 +161,9 @@ class Layout:
     written: "list[pa.Table]" = field(default_factory=list)
 
 
-def committed(table: RecordTable, shot: Kept, operations: Sequence[Operation], journal: str) -> Folded | None:
+def committed(table: RecordTable, shot: Kept, operations: Sequence[Operation], ours: Operations) -> Folded | None:
     """Commit what operations make of a table after a version; None, and nothing left of it, if another writer was first."""
-    began, name = time.monotonic(), table.name
+    began, name, journal = time.monotonic(), table.name, ours.id
     state = decoded(table.record, operations, table.root)
     with disk(table.root, f"{name} was not folded"), scratch(table.root) as drafts:
         if shot.version < 0:
@@ -171,20 +171,24 @@ def committed(table: RecordTable, shot: Kept, operations: Sequence[Operation], j
             shot = table.snapshot()
             if shot.version != 0:
                 return None
+        if table.remote:
+            # Other machines have journals of their own, over which nothing here was decided.
+            state, odd = apart.parted(table, shot, state, operations, journal)
+            apart.keep(ours, name, shot.folded(journal), odd)
         layout = laid(table, shot, state)
         added: list[Added] = []
         done = False
         try:
             added.extend(put(table, shot, drafts, rows) for rows in layout.written)
             added.extend(linked(table, shot, drafts, path) for path in layout.linked)
-            if added:
+            if added and not table.remote:
                 sync(table.folder)
             done = table.commit(shot, added, layout.removed, journal, operations[-1].seq)
         finally:
             # A commit that stands keeps its files, even where the disk did not say that it has it.
             if not done and not table.told(shot.version + 1, journal, operations[-1].seq):
                 for one in added:
-                    (table.folder / one.path).unlink(missing_ok=True)
+                    table.drop(one.path)
         if not done:
             return None
     for body in (operation.body for operation in operations if operation.kind in ("puts", "deletes")):
@@ -216,11 +220,13 @@ def laid(table: RecordTable, shot: Kept, state: State) -> Layout:
     held = {table.folder / path: (size, counts[path]) for path, size in sizes.items()}
     held |= {file: (file.stat().st_size, record_files.count(file)) for file in found.linked}
     for file in merging({file: one for file, one in held.items() if one[0] < SMALL and one[1] < MERGED_ROWS // 2}):
-        parts.append(record_files.read(file))
         if file in found.linked:
+            parts.append(record_files.read(file))
             found.linked.remove(file)
         else:
-            found.removed.append(file.relative_to(table.folder).as_posix())
+            path = file.relative_to(table.folder).as_posix()
+            parts.append(record_files.read(table.here(path)))
+            found.removed.append(path)
     if state.rows is not None:
         parts.append(state.rows)
     if rows_of := [part for part in parts if len(part)]:
@@ -247,17 +253,21 @@ def put(table: RecordTable, shot: Kept, drafts: Path, rows: "pa.Table") -> Added
     """Write rows into a file in its place."""
     path = table.name_for(shot.version + 1)
     record_files.write(rows, drafts / path)
+    size = (drafts / path).stat().st_size
     place(drafts / path, table.folder / path)
-    return Added(path, (table.folder / path).stat().st_size, statistics(rows, ranged(table.record)))
+    return Added(path, size, statistics(rows, ranged(table.record)))
 
 
 def linked(table: RecordTable, shot: Kept, drafts: Path, source: Path) -> Added:
     """Give a file of the journal a place in the table, too: readers of the journal may still read it in its own."""
     path = table.name_for(shot.version + 1)
-    try:
-        os.link(source, table.folder / path)
-    except OSError:
+    linked = False
+    if not table.remote:
         # Not every disk links.
+        with suppress(OSError):
+            os.link(source, table.folder / path)
+            linked = True
+    if not linked:
         shutil.copyfile(source, drafts / path)
         sync(drafts / path)
         place(drafts / path, table.folder / path)

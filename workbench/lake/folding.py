@@ -1,5 +1,6 @@
 """Folds beside a writer: a thread of its process that folds what it writes, by count and by age."""
 
+import logging
 import os
 import threading
 import time
@@ -9,7 +10,13 @@ from pathlib import Path
 from workbench.lake.fold import DUE_ROWS, DUE_S, fold, fold_due
 from workbench.lake.operations import Operations
 from workbench.lake.records import record_named
+from workbench.lake.remote.where import remote_of
 
+LOG = logging.getLogger("workbench.lake")
+# A lake in a bucket shows other machines what was folded only: within a second, the commit included.
+FAR_S = 0.4
+# The end of a process waits so long for another's fold.
+LAST_S = 10.0
 # After a fold that failed the next is tried so much later, so that a disk that is full is not written to all the time.
 REST_S = 10.0
 # The newest errors that are remembered.
@@ -22,9 +29,10 @@ class Folder:
     It disturbs no writer: what it meets is remembered in `errors`, and tried again later.
     """
 
-    def __init__(self, root: Path, *, rows: int = DUE_ROWS, seconds: float = DUE_S):
+    def __init__(self, root: Path, *, rows: int = DUE_ROWS, seconds: float | None = None):
         self.root = root
-        self.rows, self.seconds = rows, seconds
+        self.far = remote_of(root) is not None
+        self.rows, self.seconds = rows, seconds if seconds is not None else FAR_S if self.far else DUE_S
         self.errors: list[BaseException] = []
         self._journal = Operations(root)
         self._begin()
@@ -49,14 +57,40 @@ class Folder:
             self._wake(name)
 
     def close(self) -> None:
-        """End the thread, once it has finished what it is at. What was not folded stays in the journal."""
+        """End the thread, once it has finished what it is at. What was not folded stays in the journal; of a lake in a bucket it is folded first."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
             thread = self._thread
         if thread and self._pid == os.getpid() and thread is not threading.current_thread():
             thread.join()
+        if self.far and self._since and self._pid == os.getpid():
+            self._last()
         self._journal.close()
+
+    def take_up(self) -> None:
+        """Have what processes that are no more left in the journal be folded soon, where other machines wait for it."""
+        if self.far:
+            for name in self._journal.held():
+                self._wake(name)
+
+    def _last(self) -> None:
+        """Fold what was written since the last fold."""
+        for name in list(self._since):
+            try:
+                if record := record_named(self.root, name):
+                    until = time.monotonic() + LAST_S
+                    # Another process that is at it may have begun before these came, and tells nobody when it ends.
+                    while fold(self.root, record, self._journal) is None and name in self._journal.held() and time.monotonic() < until:
+                        time.sleep(0.05)
+            except BaseException as fault:
+                LOG.warning(
+                    "%s: rows stand in this machine's journal that no other sees until they are folded, by the next process here: %s",
+                    name,
+                    fault,
+                )
+                self._remember(fault)
+        self._since.clear()
 
     def _wake(self, name: str) -> None:
         with self._changed:
@@ -107,8 +141,6 @@ class Folder:
                         self._since.setdefault(name, time.monotonic())
             except BaseException as fault:
                 self._remember(fault)
-                if self._ended:
-                    return
                 with self._changed:
                     self._since.setdefault(name, time.monotonic() + REST_S - self.seconds)
                     if not self._ended:

@@ -111,24 +111,28 @@ def widen(log: TableLog, declared: "Schema") -> bool:
     from deltalake.exceptions import CommitFailedError
 
     for attempt in range(ATTEMPTS):
+        log.follow()
         delta = log._open()
         names = missing(delta, declared)
         if not names:
             return attempt > 0
+        writing = log.writable(delta)
+        if writing is None:
+            continue
         claim(log.root, f"{log.name} got no column")
         try:
             with disk(log.root, f"{log.name} got no column"):
                 marks = list(dict.fromkeys((*widened_of(delta), *names)))
                 if len(marks) > len(widened_of(delta)):
-                    delta.alter.set_table_properties(
+                    writing.alter.set_table_properties(
                         {WIDENED: json.dumps(marks)}, raise_if_not_exists=False, commit_properties=properties({})
                     )
-                    settle(log, delta.version())
-                delta.alter.add_columns([one for one in declared.fields if one.name in names], commit_properties=properties({}))
+                    settle(log, writing.version())
+                writing.alter.add_columns([one for one in declared.fields if one.name in names], commit_properties=properties({}))
         except CommitFailedError:
             pause(attempt)
         else:
-            settle(log, delta.version())
+            settle(log, writing.version())
             return True
     raise Busy(f"{log.name}: other writers won {ATTEMPTS} attempts to commit. It got no column; run the command again.")
 
@@ -142,17 +146,21 @@ def _setting(log: TableLog, lacking: dict[str, str]) -> Callable[[], None]:
         from deltalake.exceptions import CommitFailedError
 
         for attempt in range(ATTEMPTS):
+            log.follow()
             delta = log._open()
             left = {name: value for name, value in lacking.items() if name not in delta.metadata().configuration}
             if not left:
                 return
+            writing = log.writable(delta)
+            if writing is None:
+                continue
             try:
                 with disk(log.root, f"the settings of {log.name} were not made"):
-                    delta.alter.set_table_properties(left, raise_if_not_exists=False, commit_properties=properties({}))
+                    writing.alter.set_table_properties(left, raise_if_not_exists=False, commit_properties=properties({}))
             except CommitFailedError:
                 pause(attempt)
             else:
-                settle(log, delta.version())
+                settle(log, writing.version())
                 return
         raise Busy(f"{log.name}: other writers won {ATTEMPTS} attempts to commit. Its settings were not made; run the command again.")
 

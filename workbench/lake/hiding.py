@@ -36,7 +36,7 @@ def hit(table: "RecordTable", path: str, hidden: "pa.Table") -> "pl.Series":
     import polars as pl
 
     keys = list(table.record.key)
-    held = pl.DataFrame(record_files.read(table.folder / path, keys)).with_row_index("__n")
+    held = pl.DataFrame(record_files.read(table.here(path), keys)).with_row_index("__n")
     return held.join(pl.DataFrame(hidden).unique(), on=keys, how="semi")["__n"]
 
 
@@ -48,7 +48,7 @@ def left(table: "RecordTable", path: str, hidden: "pa.Table") -> "pa.Table | Non
     gone = hit(table, path, hidden)
     if not len(gone):
         return None
-    rows = record_files.read(table.folder / path)
+    rows = record_files.read(table.here(path))
     stays = np.ones(len(rows), dtype=bool)
     stays[gone.to_numpy()] = False
     return rows.filter(pa.array(stays))

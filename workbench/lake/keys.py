@@ -115,7 +115,7 @@ def build(write: Write, record: Record, columns: Sequence[str]) -> int:
     shot = table.snapshot()
     state = decoded(record, write.pending(record.full, shot.folded(write.id)), write.root)
     wanted = list(dict.fromkeys((*columns, *record.key)))
-    parts = [] if state.cleared else [record_files.read(path, wanted) for path in table.paths(shot)]
+    parts = [] if state.cleared else [record_files.read(path, wanted) for path in table.all_here(sorted(shot.paths))]
     if state.hidden is not None:
         parts = [without(part, state.hidden, record.key) for part in parts]
     parts += [record_files.read(path, wanted) for path in state.files]

@@ -319,7 +319,7 @@ def keep_refused(draft: Draft) -> dict[str, int]:
     kept = stem.with_name(f"{stem.name}.rows.parquet")
     made = draft.folder / "refused"
     refused.write_parquet(made, compression="zstd")
-    made.replace(kept)
+    place(made, kept)
     reasons = Counter(refused["reason"].to_list())
     landed = sum(footer.rows for footer in draft.parts.values())
     faulty = sum(n for reason, n in reasons.items() if reason not in faults.HARMLESS)
@@ -358,5 +358,6 @@ def move(draft: Draft, part: Path, footer: Footer) -> NewFile:
     path = f"chunk={chunk}/bucket={bucket or NO_BUCKET}/{venue}{draft.day}-{uuid.uuid4().hex[:8]}.parquet"
     target = draft.job.root / "lake" / "main" / table.name / path
     sync(part)
+    size = part.stat().st_size
     place(part, target)
-    return NewFile(path, target.stat().st_size, footer.rows, chunk, bucket, footer.stats(table), footer.schema)
+    return NewFile(path, size, footer.rows, chunk, bucket, footer.stats(table), footer.schema)

@@ -3,7 +3,7 @@
 The commit is the record: what stands here travels in the Delta commit of the rows that it describes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -236,18 +236,20 @@ class Commit:
     rewound: Rewound | None = None
 
 
-def newest(commits: Iterable[Commit]) -> dict[str, Landing]:
-    """The newest landing record of every object, by key; what was retired since says so and has no files."""
-    known: dict[str, Landing] = {}
-    before: list[Commit] = []
-    for commit in commits:
-        known.update((landing.key, landing) for landing in commit.landings)
-        known |= withdrawn(known, commit.retired)
+def newest(commits: Sequence[Commit], known: Mapping[str, Landing] | None = None, since: int = 0) -> dict[str, Landing]:
+    """The newest landing record of every object, by key; what was retired since says so and has no files.
+
+    `known` are those of the first `since` commits, where they are known: of a long log, all of it is not told anew for one more commit.
+    """
+    found = dict(known or {})
+    for commit in commits[since:]:
+        found.update((landing.key, landing) for landing in commit.landings)
+        found |= withdrawn(found, commit.retired)
         if commit.reset and commit.reset.restores >= 0:
-            known |= restored(newest(before[: commit.reset.restores + 1]), known)
-        known.update((landing.key, landing) for landing in (commit.rewound.landings if commit.rewound else ()))
-        before.append(commit)
-    return known
+            # What is restored was committed before.
+            found |= restored(newest(commits[: commit.reset.restores + 1]), found)
+        found.update((landing.key, landing) for landing in (commit.rewound.landings if commit.rewound else ()))
+    return found
 
 
 def restored(before: Mapping[str, Landing], known: Mapping[str, Landing]) -> dict[str, Landing]:

@@ -14,7 +14,9 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.lake.operations import Operations
 from workbench.lake.processes import dead, ours
+from workbench.lake.remote.where import remote_of
 
+UNTOLD = "refused, without a record"
 DAY_S = 24 * 3600.0
 # A download goes on where it stopped, so that what came before is worth keeping for a while; so are the ranges of a chunk that was not finished.
 RESUMABLE_S = 7 * DAY_S
@@ -43,6 +45,8 @@ def clean(root: Path, scratch: Path, spill: Path | None = None, *, dry_run: bool
 def discard(found: Sequence[Leftover]) -> None:
     """Remove leftovers."""
     for one in found:
+        if one.kind == UNTOLD and (remote := remote_of(one.path)):
+            remote.remove(remote.name(one.path))
         if one.path.is_dir():
             shutil.rmtree(one.path, ignore_errors=True)
         else:
@@ -82,8 +86,14 @@ def abandoned(root: Path, scratch: Path, spill: Path) -> Iterator[tuple[str, Pat
             yield "drafts of a commit", path
     yield from (("rows of a write that was not finished, or that is folded", path) for path in unnamed(root))
     for path in (root / "quarantine").glob("*/*/*"):
-        if (path.name.startswith(".") or unexplained(path)) and idle_s(path) > DAY_S:
-            yield "refused, without a record", path
+        if (path.name.startswith(".") or (remote_of(root) is None and unexplained(path))) and idle_s(path) > DAY_S:
+            yield UNTOLD, path
+    if remote := remote_of(root):
+        now, there = remote.now(), {one.name: one for one in remote.below("quarantine/")}
+        for name, one in there.items():
+            stem, told = explained(name)
+            if stem and now - one.at > DAY_S and told.isdisjoint(there):
+                yield UNTOLD, root / name
 
 
 def unnamed(root: Path) -> Iterator[Path]:
@@ -104,11 +114,17 @@ def unnamed(root: Path) -> Iterator[Path]:
 
 def unexplained(path: Path) -> bool:
     """Whether refused rows, or a refused file, have no record beside them: the process ended between writing the one and the other."""
+    stem, told = explained(path.name)
+    return bool(stem) and not any(path.with_name(name).exists() for name in told)
+
+
+def explained(name: str) -> tuple[str, set[str]]:
+    """Of what is refused, the name without its ending, and the names that a record of it may have; nothing of another file."""
     for ending in (".rows.parquet", ".csv.gz"):
-        if path.name.endswith(ending):
-            stem = path.name.removesuffix(ending)
-            return not any(path.with_name(f"{stem}.{kind}.json").exists() for kind in ("rows", "file"))
-    return False
+        if name.endswith(ending):
+            stem = name.removesuffix(ending)
+            return stem, {f"{stem}.{kind}.json" for kind in ("rows", "file")}
+    return "", set()
 
 
 def idle_s(path: Path) -> float:
@@ -124,5 +140,7 @@ def idle_s(path: Path) -> float:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of the files in a folder."""
+    """Bytes of a file, or of the files in a folder; of an object that is not on this machine, those it has in the bucket."""
+    if not path.exists() and (remote := remote_of(path)):
+        return remote.size(remote.name(path)) or 0
     return sum(one.stat().st_size for one in (path, *path.rglob("*")) if one.is_file())

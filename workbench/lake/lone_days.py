@@ -127,7 +127,7 @@ class Comparison:
         """The day bars of some sessions whose tickers have no minute there."""
         import polars as pl
 
-        paths = {name: [self.lake[name].folder / file.path for file in self.holding(name, days)] for name in (DAYS, MINUTES)}
+        paths = {name: self.lake[name].all_here(file.path for file in self.holding(name, days)) for name in (DAYS, MINUTES)}
         wanted = pl.col("date").is_in(pl.Series(days, dtype=pl.Date).implode())
         # A file at a time: a year of minutes at once would take gigabytes.
         pairs = [

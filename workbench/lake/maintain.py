@@ -304,7 +304,7 @@ def reranged(table: LakeTable) -> Iterator[Task]:
         days = sorted({landing.session for landing in table.landings().values() if landing.held})
         since = days[-1 if spec.routed else -min(NEWEST_SESSIONS, len(days))]
         table.set_bounds(
-            cold.bounds_for([table.folder / file.path for file in shot.files if file.last >= since], (), spec, since), anew=True
+            cold.bounds_for(table.all_here(file.path for file in shot.files if file.last >= since), (), spec, since), anew=True
         )
     yield from (task_of(table, unit) for unit in tiering.misfits(table.snapshot()))
 

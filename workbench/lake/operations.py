@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from workbench.errors import UsageError
 from workbench.lake.disk import sync
 from workbench.lake.identity import claim
+from workbench.lake.remote.where import remote_of
 from workbench.lake.sqlitefile import SqliteFile, shrunk, whole
 
 T = TypeVar("T")
@@ -46,6 +47,10 @@ CREATE TABLE IF NOT EXISTS imports (
     source TEXT NOT NULL, theirs TEXT NOT NULL, ours TEXT NOT NULL, of TEXT NOT NULL, value TEXT NOT NULL, rows INTEGER NOT NULL,
     at INTEGER NOT NULL, PRIMARY KEY (source, theirs, ours)
 );
+CREATE TABLE IF NOT EXISTS claims (
+    name TEXT NOT NULL, of TEXT NOT NULL, n INTEGER NOT NULL, first INTEGER NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (name, of)
+);
+CREATE TABLE IF NOT EXISTS apart (name TEXT NOT NULL, seq INTEGER NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, at INTEGER NOT NULL);
 """
 OF = "SELECT seq, name, kind, replaces, key, body, count, at FROM operations WHERE name = ? AND seq > ? ORDER BY seq"
 ADD = "INSERT INTO operations (name, kind, replaces, key, body, count, at) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -91,8 +96,8 @@ class Pending:
 class File(SqliteFile):
     """One connection to `journal/records.db`. It is never set aside: what was not folded stands nowhere else."""
 
-    # The second has `imports`.
-    SCHEMA = 2
+    # The second has `imports`, the third `claims` and `apart`.
+    SCHEMA = 3
 
     def _prepare(self, con: sqlite3.Connection) -> None:
         # Before there is any table: the pages that folds empty can be given back.
@@ -356,6 +361,10 @@ class Write:
         """The first of `count` fresh numbers for a column, above all given before and above `least`; 0 of them: notes that `least` is taken."""
         told = self.con.execute("SELECT last FROM numbers WHERE name = ? AND of = ?", (name, column)).fetchone()
         last = max(told[0] if told else 0, least)
+        if count and (remote := remote_of(self.root)):
+            from workbench.lake.claims import claimed
+
+            last = claimed(self.con, remote, name, column, last, count)
         self.con.execute("INSERT OR REPLACE INTO numbers VALUES (?, ?, ?)", (name, column, last + count))
         return int(last + 1)
 

@@ -10,6 +10,8 @@ and begins again if it has. Vacuum (1) reads the log up to version v, (2) lists 
 up to v retired. If it lists after the reader registered, it leaves the files of r. If it lists before, v was committed before the
 reader looked again, so that the reader sees it and goes on to a version r >= v: no file that v or an older commit retired is in r.
 A reader of the past cannot go on to a newer version: it registers, and vacuum lists and removes, under one lock.
+
+Readers of a lake in a bucket stand registered there, too, for other machines' vacuums (`remote.registering`).
 """
 
 import json
@@ -26,8 +28,10 @@ from typing import TYPE_CHECKING
 
 from workbench.errors import Busy
 from workbench.lake.processes import dead, ours, started
+from workbench.lake.remote.registering import elsewhere, exclusive_there, published
 
 if TYPE_CHECKING:
+    from workbench.lake.remote.registering import Published
     from workbench.lake.snapshots import Snapshot
 
 Span = tuple[int, int]
@@ -52,7 +56,8 @@ class Reader:
         self._lock = threading.RLock()
         self._started = started(os.getpid())
         # weakref.finalize also runs when the interpreter ends.
-        self._gone = weakref.finalize(self, remove, self.path, os.getpid())
+        self._published = published(root, self.path.stem)
+        self._gone = weakref.finalize(self, remove, self.path, os.getpid(), self._published)
 
     def following(self, look: "Callable[[Iterable[str] | None], Mapping[str, Snapshot]]") -> "dict[str, Snapshot]":
         """The moved tables' snapshots that `look` gives, registered, and as new as they were when they stood registered.
@@ -99,6 +104,11 @@ class Reader:
             except OSError:
                 self._write()
 
+    def publish(self) -> None:
+        """Have other machines' vacuums know at once what is registered: for a reader of the past, whose files may go at any moment."""
+        if self._published:
+            self._published.send()
+
     def close(self) -> None:
         """Take the registration back."""
         self._gone()
@@ -115,14 +125,19 @@ class Reader:
             if not self._made:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._made = False
-            draft.write_text(json.dumps({"started": self._started, "tables": spans}))
+            text = json.dumps({"started": self._started, "tables": spans})
+            if self._published:
+                self._published.tell(text)
+            draft.write_text(text)
             draft.replace(self.path)
             self._made = True
 
 
-def remove(path: Path, pid: int) -> None:
+def remove(path: Path, pid: int, published: "Published | None" = None) -> None:
     """Take a registration back; a forked child leaves its parent's alone."""
     if os.getpid() == pid:
+        if published:
+            published.end()
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
@@ -155,6 +170,8 @@ def registered(root: Path) -> dict[str, list[Span]]:
             continue
         for name, span in spans.items():
             held.setdefault(name, []).append(span)
+    for name, span in elsewhere(root):
+        held.setdefault(name, []).append(span)
     return held
 
 
@@ -178,6 +195,7 @@ def exclusive(root: Path) -> Iterator[None]:
         yield
         return
     try:
-        yield
+        with exclusive_there(root, PATIENCE_S):
+            yield
     finally:
         lock.release()

@@ -21,6 +21,7 @@ from workbench.lake.landings import Rewound
 from workbench.lake.log import TableLog
 from workbench.lake.operations import FOLDS, Operations
 from workbench.lake.pending import decoded, schema
+from workbench.lake.remote.where import readable
 from workbench.lake.snapshots import Snapshot, read
 from workbench.lake.store import Lake
 from workbench.tables.record import Record
@@ -96,11 +97,13 @@ class RecordTable(TableLog):
         """A version."""
         if version == self._snapshot.version:
             return self._snapshot
-        return self._read(self._open(version))
+        kept: Kept = self.listed(self._read(self._open(version)))
+        return kept
 
     def paths(self, shot: Snapshot) -> list[str]:
         """The files of a snapshot, as paths that anybody can open."""
-        return [f"{self.folder}/{path}" for path in shot.stats["path"].to_pylist()] if shot.stats is not None else []
+        start = readable(self.folder)
+        return [f"{start}/{path}" for path in shot.stats["path"].to_pylist()] if shot.stats is not None else []
 
     def make(self, schema: "pa.Schema") -> None:
         """Make the table, if it is not there."""

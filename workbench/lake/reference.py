@@ -148,7 +148,7 @@ def held_rows(home: LakeTable, landing: Landing | None) -> "pl.DataFrame":
     if landing is None or not landing.files:
         return pl.DataFrame(schema=schema)
     try:
-        paths = [home.folder / path for path in landing.files]
+        paths = home.all_here(landing.files)
         # Files of before a column was declared lack it.
         parts = [pl.DataFrame(schema=schema), *(pl.read_parquet(path, glob=False, hive_partitioning=False) for path in paths)]
         return pl.concat(parts, how="diagonal_relaxed").select(list(schema)).cast(schema)  # type: ignore[arg-type]
@@ -246,7 +246,7 @@ def keep_refused(root: Path, table: Table, gathered: Gathered, source: str, refu
     name = quarantine.safe(f"{source}-{gathered.key}")
     folder = root / "quarantine" / table.name
     today = now.astimezone(ZoneInfo(NEW_YORK)).date()
-    before = [path for ending in ("json", "parquet") for path in folder.glob(f"*/{name}.rows.{ending}")]
+    before = quarantine.named(root, table.name, name)
     if refused:
         stem = folder / today.isoformat() / name
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,7 @@ def keep_refused(root: Path, table: Table, gathered: Gathered, source: str, refu
         made = stem.with_name(f".{uuid.uuid4().hex}.{kept.name}")
         told = [json.dumps(one.record, default=str, ensure_ascii=True) for one in refused]
         pl.DataFrame({"record": told, "reason": [one.reason for one in refused]}).write_parquet(made, compression="zstd")
-        made.replace(kept)
+        place(made, kept)
         reasons = Counter(one.reason for one in refused)
         refusal = Refusal(
             key=gathered.key,
@@ -272,5 +272,4 @@ def keep_refused(root: Path, table: Table, gathered: Gathered, source: str, refu
         )
         written = quarantine.write(stem, refusal).path
         before = [path for path in before if path.parent != written.parent]
-    for path in before:
-        path.unlink(missing_ok=True)
+    quarantine.remove(root, before)

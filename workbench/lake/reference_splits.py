@@ -130,7 +130,7 @@ def closes(lake: Lake, held: "pl.DataFrame") -> "pl.DataFrame":
     ]
     if not near or not len(wanted):
         return pl.DataFrame(schema={"ticker": pl.String(), "execution_date": pl.Date(), "before": pl.Float64(), "after": pl.Float64()})
-    bars = pl.scan_parquet([home.folder / file.path for file in near], glob=False, hive_partitioning=False)
+    bars = pl.scan_parquet(home.all_here(file.path for file in near), glob=False, hive_partitioning=False)
     bars = bars.filter(pl.col("close") > 0, ~pl.col("source").is_in(ADJUSTED)).select("date", "close", symbol="ticker")
     day, split = pl.col("date"), pl.col("execution_date")
     pairs = bars.join(symbols(lake, wanted).lazy(), on="symbol").filter(

@@ -290,7 +290,7 @@ def brought_back(
 ) -> Edit | str:
     """The commit that brings back what a reset took out; or why there can be none, in a sentence."""
     name = table.table.name
-    if gone := [file.path for file in files if not (table.folder / file.path).exists()]:
+    if gone := table.gone(file.path for file in files):
         return (
             f"{len(gone)} of its {len(files)} files were removed by vacuum since; `workbench refresh {name}` fetches its sessions again, or "
             "bring the files back from a backup."

@@ -124,7 +124,7 @@ class Rollups:
 def refusal(lake: Lake, one: Leaving, policy: Retention, coarser: Rollups) -> str:
     """Why a chunk must not leave its table; empty if it may."""
     table = lake[one.table]
-    if gone := [file.path for file in one.files if not (table.folder / file.path).exists()]:
+    if gone := table.gone(file.path for file in one.files):
         return f"{len(gone)} of its files are gone from the disk; `workbench refresh {one.table}` fetches them anew"
     accounted = sum(landing.held for landing in one.landings)
     if accounted != one.rows:

@@ -91,7 +91,7 @@ def chosen(lake: Lake, names: Sequence[str]) -> list[LakeTable | RecordTable]:
         if there is None:
             fed = () if name in TABLES else records(lake.root)[full].base
             hint = f" Its rows are those of {', '.join(fed)}." * bool(fed)
-            raise UsageError(f"{full} holds no rows of its own in {lake.root}; nothing was changed.{hint}")
+            raise UsageError(f"{full} holds no rows of its own in {lake.where}; nothing was changed.{hint}")
         found[full] = there
     return sorted(found.values(), key=lambda table: isinstance(table, RecordTable))
 
@@ -136,7 +136,7 @@ def expect_possible(lake: Lake, tables: Sequence[LakeTable | RecordTable], goal:
     if goal > datetime.now(UTC):
         raise BadRange(f"{goal} is to come; nothing was changed. Give an instant of the past.")
     if all(table.version_at(goal) < 0 for table in tables):
-        what = f"the lake in {lake.root}" if len(tables) != 1 else tables[0].name
+        what = f"the lake in {lake.where}" if len(tables) != 1 else tables[0].name
         first = min((table.commits()[0].at for table in tables if table.exists), default=None)
         hint = f"the first was at {first.isoformat(timespec='milliseconds')}" if first else "it holds nothing"
         raise BadRange(f"{what} had no commit by {goal}; nothing was changed. Give a later instant: {hint}.")
@@ -211,10 +211,10 @@ def records_at(table: LakeTable | RecordTable, to: int) -> dict[str, Landing]:
 
 def lacking(table: LakeTable | RecordTable, files: Mapping[str, object], live: Mapping[str, object]) -> str:
     """Why a version cannot be had again, in a sentence: vacuum has removed files of it. Empty if all are there."""
-    gone = sum(not (table.folder / path).exists() for path in files.keys() - live.keys())
+    gone = len(table.gone(files.keys() - live.keys()))
     if not gone:
         return ""
-    since = first_whole(table.folder, sound(table.folder, f"{table.name} was not taken back"))
+    since = first_whole(table, sound(table.folder, f"{table.name} was not taken back"))
     return (
         f"{gone} of the {len(files)} files that it had then were removed by vacuum since; it goes back to {since.isoformat(timespec='milliseconds')} at "
         "the earliest. Give such an instant, or restore a backup."

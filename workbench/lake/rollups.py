@@ -238,7 +238,7 @@ class Rolling:
         import polars as pl
 
         schema = {column.name: polars_type(column) for column in self.table.table.columns}
-        paths = [str(self.bars.folder / file.path) for file in self.holding(days) if cold.touches(file, low, high)]
+        paths = [str(path) for path in self.bars.all_here(file.path for file in self.holding(days) if cold.touches(file, low, high))]
         if not paths:
             return pl.DataFrame(schema=schema)
         tests, values = ["date IN (SELECT unnest(CAST($days AS DATE[])))", "date BETWEEN $first AND $last"], dict[str, Any]()
@@ -265,11 +265,9 @@ class Rolling:
         import polars as pl
 
         mixed = self.found.mixed & {*days}
-        paths = [
-            self.table.folder / file.path
-            for file in self.shots[self.rollup.name].files
-            if any(file.first <= day <= file.last for day in mixed)
-        ]
+        paths = self.table.all_here(
+            file.path for file in self.shots[self.rollup.name].files if any(file.first <= day <= file.last for day in mixed)
+        )
         if not paths:
             return made
         rows = cold.within(cold.scan(paths, (), self.table.table), low, high).filter(pl.col("date").is_in(sorted(mixed))).collect()

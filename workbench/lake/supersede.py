@@ -97,7 +97,7 @@ class Settling:
         if not one.files:
             # The bytes that are here already, under another name: no row moves.
             return replace(one, beside=seen)
-        mine = cold.scan([self.table.folder / file.path for file in one.files], (), spec)
+        mine = cold.scan(self.table.all_here(file.path for file in one.files), (), spec)
         if self.better:
             # Of a whole market's ticks only the tickers that came from elsewhere matter.
             held = self.rows(self.better, mine.select("ticker").unique().collect()["ticker"]).collect()
@@ -125,7 +125,7 @@ class Settling:
         own = {path for landing in landings for path in landing.files if path in live}
         chunks = {chunk for landing in landings if (chunk := tiering.cold_chunk(self.table, landing, self.shot))}
         shared = [file.path for file in self.shot.files if file.chunk in chunks and file.bucket is not None] if chunks else []
-        rows = cold.scan([self.table.folder / path for path in (*sorted(own), *shared)], (), self.table.table)
+        rows = cold.scan(self.table.all_here([*sorted(own), *shared]), (), self.table.table)
         venue = venue_of(self.one.landing)
         rows = rows.filter(
             pl.col("date") == self.one.landing.session, pl.col("source").is_in(sorted({landing.source for landing in landings}))
@@ -250,7 +250,7 @@ def told_of(home: LakeTable, rows: "pl.DataFrame") -> "pl.DataFrame":
 
     days = rows["date"].unique()
     chunks = {DISAGREEMENTS.chunk_of(day) for day in days}
-    files = [home.folder / file.path for file in home.snapshot().files if file.chunk in chunks]
+    files = home.all_here(file.path for file in home.snapshot().files if file.chunk in chunks)
     if not files:
         return rows.clear()
     held = pl.scan_parquet(files, glob=False, hive_partitioning=False).select(rows.columns)
@@ -299,7 +299,7 @@ def written(table: LakeTable, rows: "pl.DataFrame", landing: Landing, bounds: Se
             footer = Footer.read(draft)
             path = Path(f"chunk={chunk}") / f"bucket={bucket or NO_BUCKET}" / f"{landing.session}-{uuid.uuid4().hex[:8]}.parquet"
             sync(draft)
+            size = draft.stat().st_size
             place(draft, table.folder / path)
-            size = (table.folder / path).stat().st_size
             made.append(NewFile(path.as_posix(), size, footer.rows, chunk, bucket or None, footer.stats(spec), footer.schema))
     return tuple(made)

@@ -275,7 +275,7 @@ def rewritten(
 
         def make(n: int) -> cold.Written:
             low, high = cold.edges(bounds, n)
-            old, young = ([table.folder / f.path for f in some if cold.touches(f, low, high)] for some in (inputs[:few], inputs[few:]))
+            old, young = (table.all_here(f.path for f in some if cold.touches(f, low, high)) for some in (inputs[:few], inputs[few:]))
             return cold.make(old, spec, chunk, bounds, n, gone, young, frames, rows // (len(bounds) + 1), at, table.folder)
 
         few, rows = len(files), sum(file.rows for file in inputs) + sum(map(len, frames))
@@ -299,6 +299,9 @@ def rewritten(
                 # A run that was killed between moving and committing has moved it already.
                 if draft.exists():
                     place(draft, target)
+                elif table.remote:
+                    # Anew, for a vacuum of another machine goes by the object's age.
+                    table.remote.upload(target, table.remote.name(target))
             yield Rewrite(chunk, tuple(file.path for file in files), added, bounds, sum(one.content for one in written) % 2**64)
         except Exception as fault:
             if fresh or frames or full_disk(fault):
@@ -324,7 +327,7 @@ def decided(table: LakeTable, paths: Sequence[str], frames: "Sequence[pl.DataFra
     bounds = table.snapshot().bounds
     if bounds is not None:
         return bounds
-    some = [table.folder / path for path in paths[:: -(-len(paths) // SAMPLED_FILES) or 1]]
+    some = table.all_here(paths[:: -(-len(paths) // SAMPLED_FILES) or 1])
     return table.set_bounds(cold.bounds_for(some, frames, table.table))
 
 

@@ -5,6 +5,9 @@ commits to a table, so that every open session declares its views anew. The orde
 disk, then the notes of compactions under way, then the log, then the readers (`readers` says why no reader is overlooked). A file that was
 on the disk before the log was read and that the log does not know was not committed then; that it is not about to be is known from its
 age, or from the notes of a compaction that will take it up again.
+
+Of a lake in a bucket the bucket is listed, and ages are told by its clock. Other machines' readers stand registered there after some minutes, and what
+other machines have put there may not be committed yet: whatever ages are asked for, nothing goes that was put there or replaced within `FLOOR`.
 """
 
 import json
@@ -21,6 +24,7 @@ from workbench.lake.history import History, sound
 from workbench.lake.log import TableLog
 from workbench.lake.readers import Reader, exclusive, registered
 from workbench.lake.records import written
+from workbench.lake.remote.where import remote_of
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.tables import TABLES
@@ -28,6 +32,10 @@ from workbench.tables import TABLES
 KEEP = timedelta(days=7)
 # A landing commits within a second of putting its files in their places; compaction notes what it has put there.
 ORPHANS = timedelta(days=1)
+# An upload in parts that takes longer has been given up.
+UPLOADS = timedelta(days=1)
+# In a bucket, no age is less: longer than a machine takes to commit what it has put there, and to register its readers.
+FLOOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -72,19 +80,32 @@ def vacuum(lake: Lake, keep: timedelta = KEEP, *, dry_run: bool = True, orphans:
     with exclusive(lake.root):
         for table in tables:
             if found := useless(table, keep, orphans):
-                remove(table.folder, found)
+                remove(table, found)
                 done.append(found)
+            if table.remote:
+                unmirror(table)
+        if remote := remote_of(lake.root):
+            remote.sweep(UPLOADS)
     return done
+
+
+def ages(root: Path, keep: timedelta, orphans: timedelta) -> tuple[timedelta, timedelta]:
+    """The ages that a vacuum goes by: those that were asked for, and in a bucket no less than `FLOOR`."""
+    return (max(keep, FLOOR), max(orphans, FLOOR)) if remote_of(root) else (keep, orphans)
 
 
 def useless(table: TableLog, keep: timedelta, orphans: timedelta) -> Vacuumed | None:
     """What can be removed of a table; None if there is nothing to say of it."""
+    table.follow()
     if not (table.folder / "_delta_log").is_dir():
         return None
-    now = time.time()
+    keep, orphans = ages(table.root, keep, orphans)
+    now = table.remote.now() if table.remote else time.time()
     found = Vacuumed(table.name)
-    on_disk, folders = listing(table.folder)
+    on_disk, folders = standing(table)
     noted = taken_up(table)
+    # What was committed while the files were listed.
+    table.follow()
     told = sound(table.folder, f"nothing was removed of {found.table}")
     spans = registered(table.root).get(found.table, [])
     for one in on_disk:
@@ -107,8 +128,13 @@ def useless(table: TableLog, keep: timedelta, orphans: timedelta) -> Vacuumed | 
     return found if found.retired or found.orphans or found.folders or found.young or found.read else None
 
 
-def remove(folder: Path, found: Vacuumed) -> None:
+def remove(table: TableLog, found: Vacuumed) -> None:
     """Remove what was found. Orphans go first: of them nobody knows."""
+    folder = table.folder
+    if table.remote:
+        for some in (found.orphans, found.retired):
+            table.remote.remove_all(table.remote.name(folder / one.path) for one in some)
+        return
     for one in (*found.orphans, *found.retired):
         (folder / one.path).unlink(missing_ok=True)
     # Deepest first; one that somebody has put a file in meanwhile stays.
@@ -117,8 +143,30 @@ def remove(folder: Path, found: Vacuumed) -> None:
             (folder / path).rmdir()
 
 
+def unmirror(table: TableLog) -> None:
+    """Remove this machine's copies of what the bucket does not hold."""
+    # The copies first: a file stands in the bucket before it stands here.
+    here, folders = listing(table.folder)
+    if not here:
+        return
+    there = {path for path, _ in table.stored()}
+    for one in here:
+        if one.path not in there:
+            (table.folder / one.path).unlink(missing_ok=True)
+    for one in sorted(folders, key=lambda one: len(one.path), reverse=True):
+        with suppress(OSError):
+            (table.folder / one.path).rmdir()
+
+
+def standing(table: TableLog) -> tuple[list[Found], list[Found]]:
+    """The files and the folders of a table, without its log, where it stands; a bucket has no folders."""
+    if table.remote:
+        return [Found(path, one.size, one.at) for path, one in table.stored()], []
+    return listing(table.folder)
+
+
 def listing(folder: Path) -> tuple[list[Found], list[Found]]:
-    """The files and the folders below a table's folder, without its log."""
+    """The files and the folders below a table's folder on this machine, without its log."""
     files: list[Found] = []
     folders: list[Found] = []
     waiting = [""]
@@ -168,6 +216,7 @@ def held_at(table: TableLog, instant: datetime, reader: Reader) -> Snapshot:
         shot = table.snapshot_at(instant)
         if shot.version >= 0:
             reader.hold({table.name: shot.version})
+            reader.publish()
         expect_whole(table, shot, instant)
     return shot
 
@@ -178,18 +227,18 @@ def expect_whole(table: TableLog, shot: Snapshot, instant: datetime) -> None:
     if shot.version in (-1, newest.version):
         return
     there = shot.paths
-    gone = sum(not (table.folder / path).exists() for path in there - newest.paths)
+    gone = len(table.gone(there - newest.paths))
     if not gone:
         return
-    since = first_whole(table.folder, sound(table.folder, "nothing was opened"))
+    since = first_whole(table, sound(table.folder, "nothing was opened"))
     raise LakeError(
         f"{table.name} cannot be opened as of {instant}: {gone} of that instant's {len(there)} files were replaced later and "
         f"removed by vacuum; nothing was opened. Give an instant from {since} on, or bring the files back from a backup."
     )
 
 
-def first_whole(folder: Path, told: History) -> datetime:
-    """The first instant as of which all files are still there: the last removal of a file that is gone from the disk."""
+def first_whole(table: TableLog, told: History) -> datetime:
+    """The first instant as of which all files are still there: the last removal of a file that is gone from where the table stands."""
     removed = {path: life for path, life in told.files.items() if life.removed is not None}
-    version = max(life.removed or 0 for path, life in removed.items() if not (folder / path).exists())
+    version = max(removed[path].removed or 0 for path in table.gone(removed))
     return datetime.fromtimestamp(told.infos[version]["timestamp"] / 1000, UTC)

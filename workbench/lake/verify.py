@@ -27,10 +27,12 @@ from workbench.lake.records import RecordTable, record_named, written
 from workbench.lake.snapshots import LiveFile, Snapshot
 from workbench.lake.store import Lake, LakeTable
 from workbench.lake.tiering import part_of
-from workbench.lake.vacuum import listing
+from workbench.lake.vacuum import standing
 from workbench.tables import TABLES
 
 WORKERS = 2
+# Of a bucket, much of the time is waiting for answers.
+FAR_WORKERS = 8
 
 
 @dataclass
@@ -66,6 +68,8 @@ def verify(lake: Lake, tables: Sequence[str] | None = None, *, deep: bool = True
             continue
         # Anew: a snapshot that was read before hides what happened to the log since.
         table = LakeTable(lake.root, TABLES[name])
+        table.mend()
+        table.follow()
         if table.folder.exists():
             done.tables += 1
             done.findings += table_findings(table, done)
@@ -96,7 +100,7 @@ def of_people(table: RecordTable, done: Verified) -> None:
 def table_findings(table: LakeTable, done: Verified) -> Iterator[Finding]:
     """Everything about one table."""
     name = table.table.name
-    on_disk = {one.path: one for one in listing(table.folder)[0]}
+    on_disk = {one.path: one for one in standing(table)[0]}
     reader = Reader(table.root)
     try:
         # Registered, so that a vacuum meanwhile leaves these files.
@@ -185,7 +189,7 @@ def file_findings(table: LakeTable, shot: Snapshot, told: History, done: Verifie
         {path for info in told.infos.values() for path in rewrite_of(info).get("added", [])} & shot.by_path.keys() if done.deep else set()
     )
     # Few at a time: what is in memory is bounded by the workers' pieces.
-    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(FAR_WORKERS if table.remote and not done.deep else min(WORKERS, os.cpu_count() or 1)) as pool:
         for files in batches(shot.files, 64):
             work = [
                 pool.submit(check, table, file, told.files.get(file.path), shot.bounds, deep=done.deep, hashed=file.path in hashed)
@@ -223,7 +227,7 @@ def key_findings(table: LakeTable, shot: Snapshot, checked: dict[str, Checked]) 
                 pairs[other.path, file.path].append(part[0])
             reaching.append(file)
     for (first, second), days in pairs.items():
-        shared = contents.shared_keys(table.folder / first, table.folder / second, table.table, days)
+        shared = contents.shared_keys(table.here(first), table.here(second), table.table, days)
         if shared:
             what = f"{shared:,} rows have the keys of rows of {second} ({', '.join(table.table.key)}; sessions {min(days)} to {max(days)})"
             yield Finding(table.table.name, "keys", "fault", first, what, where_to(table.table, shot.by_path[second]))
@@ -339,6 +343,6 @@ def quarantine_findings(root: Path, name: str) -> Iterator[Finding]:
         place = str(one.path.relative_to(root))
         if one.kind == quarantine.UNREADABLE:
             yield Finding(name, "quarantine", "fault", place, "the record cannot be read", "look at what is beside it, and remove it")
-        elif not one.path.exists():
+        elif not quarantine.has(one):
             again = f"remove its record, {one.path.parent.relative_to(root)}/*.json of that name, and `workbench refresh {name} --again`"
             yield Finding(name, "quarantine", "fault", place, f"a record tells of it ({one.reason[:100]}), and it is gone", again)

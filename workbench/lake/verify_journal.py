@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from workbench.errors import LakeError, WorkbenchError
+from workbench.lake import apart
 from workbench.lake.files import Finding
 from workbench.lake.operations import Operation, Operations, Pending
 from workbench.lake.pending import State, decoded
@@ -34,6 +35,9 @@ def of(journal: Operations, chosen: Collection[str] | None, *, deep: bool) -> It
     if damage := journal.damage(deep=deep):
         yield Finding(NAME, "journal", "fault", str(journal.path), f"it is damaged: {damage}", REMEDY)
         return
+    if odd := apart.kept(journal):
+        mend = "look at them with `workbench fold --apart`, and write again what is to stand"
+        yield Finding(NAME, "apart", "note", odd[0].name, apart.said(odd), mend)
     names = journal.held().keys() | journal.pending({}).folded.keys()
     for name in sorted(names if chosen is None else names & set(chosen)):
         record = record_named(journal.root, name)
@@ -77,7 +81,8 @@ def twice(table: RecordTable, shot: Kept, state: State) -> Iterator[Finding]:
 
     for columns in filter(None, (table.record.key, *table.record.unique)):
         wanted = list(dict.fromkeys((*columns, *table.record.key)))
-        parts = [] if state.cleared else [pl.DataFrame(read(path, wanted)) for path in table.paths(shot) if Path(path).exists()]
+        there = sorted(shot.paths - table.lost())
+        parts = [] if state.cleared else [pl.DataFrame(read(path, wanted)) for path in table.all_here(there)]
         if state.hidden is not None:
             hidden = pl.DataFrame(state.hidden)
             parts = [part.join(hidden, on=hidden.columns, how="anti") for part in parts]

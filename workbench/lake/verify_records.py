@@ -6,7 +6,7 @@ from workbench.errors import LakeError
 from workbench.lake.files import Finding
 from workbench.lake.history import Life, history
 from workbench.lake.records import RecordTable
-from workbench.lake.vacuum import listing
+from workbench.lake.vacuum import standing
 
 # No source has these rows, so that no refresh lands them anew.
 REMEDY = "bring it back from a backup: no source has rows that people wrote"
@@ -15,7 +15,8 @@ REMEDY = "bring it back from a backup: no source has rows that people wrote"
 def findings(table: RecordTable, *, deep: bool) -> Iterator[Finding]:
     """What is wrong with a table; `deep` reads every row."""
     # The disk first: a file that is committed meanwhile is then no orphan.
-    on_disk = {one.path: one for one in listing(table.folder)[0]}
+    table.mend()
+    on_disk = {one.path: one for one in standing(table)[0]}
     told, log = history(table.folder), table.folder / "_delta_log"
     yield from (fault(table, "log", str(path), why) for path, why in told.faults.items())
     if told.version < 0 and on_disk:
@@ -54,11 +55,11 @@ def odd_file(table: RecordTable, path: str, life: Life, *, deep: bool) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    place = table.folder / path
     try:
-        if place.stat().st_size != life.size:
-            return f"it has {place.stat().st_size:,} bytes, and the log says {life.size:,}"
-        with pq.ParquetFile(place) as file:
+        size = table.size(path)
+        if size is not None and size != life.size:
+            return f"it has {size:,} bytes, and the log says {life.size:,}"
+        with table.afresh(path) as place, pq.ParquetFile(place) as file:
             rows, told = file.metadata.num_rows, json.loads(life.stats or "{}").get("numRecords")
             if rows != told:
                 return f"it has {rows:,} rows, and the log says {told}"
@@ -77,7 +78,7 @@ def key_findings(table: RecordTable, paths: Sequence[str]) -> Iterator[Finding]:
 
     if not paths:
         return
-    files = [table.folder / path for path in paths]
+    files = table.all_here(paths)
     for columns in filter(None, (table.record.key, *table.record.unique)):
         told = pl.scan_parquet(files, glob=False, hive_partitioning=False).select(columns).drop_nulls()
         several = told.group_by(columns).len().filter(pl.col("len") > 1).select(pl.len())

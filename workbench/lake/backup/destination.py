@@ -55,7 +55,7 @@ class Destination(Protocol):
 def destination(where: str) -> Destination:
     """The folder or bucket that a text names. Raises `UsageError` for one that names neither."""
     if where.startswith("s3://"):
-        from workbench.lake.backup.bucket import Bucket
+        from workbench.lake.remote.bucket import Bucket
 
         return Bucket(where)
     # One slash too few would else be a folder of this machine.

@@ -22,14 +22,18 @@ from workbench.lake.backup.index import NAME as INDEX
 from workbench.lake.disk import disk
 from workbench.lake.fold import folding
 from workbench.lake.history import COMMIT_DIGITS, History, take
+from workbench.lake.log import TableLog
 from workbench.lake.readers import Reader, exclusive
+from workbench.lake.remote.where import readable, remote_of
 from workbench.lake.sqlitefile import PATIENCE_S
-from workbench.lake.vacuum import listing
+from workbench.lake.vacuum import standing
 
 # Under the root, what is a process's own, and who does what just now.
 PASSING = ("tmp", "locks", "restoring.json")
 # Folders of the lake's own that may stand on another disk, behind a link.
 LINKED = ("quarantine", "rejects", "runs")
+# What a machine keeps of its own for a lake in a bucket, and the name of that.
+MACHINES = ("rejects", "runs", "schedules.json", "access.json", "lake.json")
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.\d{10}\.\d{10}|\.[0-9a-f-]{36})?\.(?:parquet|json)")
 # A fold takes seconds at most.
 FOLDS_S = 600.0
@@ -38,12 +42,16 @@ RECORDS = "records.db"
 
 @dataclass(frozen=True)
 class Source:
-    """A file to keep: its path below the root, and where its bytes are. `still` are bytes that never change; `needed`, one that cannot be left out."""
+    """A file to keep: its path below the root, and where its bytes are. `still` are bytes that never change; `needed`, one that cannot be left out.
+
+    Of an object of the lake's own bucket `far` is its size; `file` stands for it.
+    """
 
     path: str
     file: Path
     still: bool = False
     needed: bool = False
+    far: int = -1
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,10 @@ def gather(root: Path, drafts: Path, reader: Reader, leave: Sequence[Path] = ())
 
     `reader` holds the versions, until it is closed. Raises `LakeError` for a log or journal that is damaged, `Busy` if a fold or vacuum does not end.
     """
-    found = Gathered()
+    found, remote = Gathered(), remote_of(root)
+    if remote:
+        remote.mirror.stale()
+        remote.mirror.look()
     with still(root):
         journal = copied(root / "journal" / RECORDS, drafts)
         with exclusive(root):
@@ -84,6 +95,10 @@ def gather(root: Path, drafts: Path, reader: Reader, leave: Sequence[Path] = ())
         found.tables[name_of(folder)] = of_table(root, folder, version, drafts, found.sources)
     # The declarations of tables after the journal: there is none for which rows can be there before it is.
     beside(root, drafts, found)
+    if remote:
+        found.sources += [Source(one.name, root / one.name, still=True, far=one.size) for one in remote.below("quarantine/")]
+        # What else stands there is this machine's cache.
+        leave = [*leave, *(path for path in root.iterdir() if path.name not in MACHINES)]
     others(root, [*leave, root / "lake", root / "journal", *(root / name for name in PASSING)], found)
     return found
 
@@ -152,14 +167,19 @@ def of_table(root: Path, folder: Path, version: int, drafts: Path, sources: list
             sources.append(Source(f"{under}/_delta_log/{name}", log / name))
     if (mark := checkpointed(log, version, drafts / f"{name_of(folder)}-last")) is not None:
         sources.append(Source(f"{under}/_delta_log/_last_checkpoint", mark))
-    live, there = told.live, {one.path for one in listing(folder)[0]}
+    table = TableLog(root, name_of(folder))
+    live, sizes = told.live, {one.path: one.size for one in standing(table)[0]}
+    there = sizes.keys()
     missing = sorted(live.keys() - there)
     if missing:
         raise LakeError(
-            f"{folder / missing[0]} is missing, and {name_of(folder)} lists it ({len(missing)} such files): no snapshot was made. "
+            f"{readable(folder / missing[0])} is missing, and {name_of(folder)} lists it ({len(missing)} such files): no snapshot was made. "
             f"Run `workbench verify {name_of(folder)}`, which says what to do."
         )
-    sources += [Source(f"{under}/{path}", folder / path, still=True, needed=path in live) for path in sorted(there & told.files.keys())]
+    sources += [
+        Source(f"{under}/{path}", folder / path, still=True, needed=path in live, far=sizes[path] if table.remote else -1)
+        for path in sorted(there & told.files.keys())
+    ]
     rows = sum(rows_of(life.stats) for life in live.values())
     return Version(version, rows, tuple(f"{under}/{path}" for path in sorted(live)))
 

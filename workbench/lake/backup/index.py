@@ -27,6 +27,11 @@ def mark(stat: os.stat_result) -> Mark:
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
+def of_object(size: int) -> Mark:
+    """What tells an object of the lake's bucket, whose name is given once."""
+    return size, 0, 0, 0
+
+
 class Index:
     """The sha256 of files by their paths below the root, as long as they are what they were. Safe for threads."""
 
@@ -39,15 +44,15 @@ class Index:
             told = json.loads(self._path.read_text(encoding="utf-8"))
             self._held = {path: ((int(a), int(b), int(c), int(d)), str(sha)) for path, (a, b, c, d, sha) in told["files"].items()}
 
-    def sha256(self, path: str, stat: os.stat_result) -> str:
+    def sha256(self, path: str, known: Mark) -> str:
         """The sha256 of a file that is as it was; empty if it is not known."""
         held = self._held.get(path)
-        return held[1] if held and held[0] == mark(stat) else ""
+        return held[1] if held and held[0] == known else ""
 
-    def take(self, path: str, stat: os.stat_result, sha256: str) -> None:
+    def take(self, path: str, known: Mark, sha256: str) -> None:
         """Note the sha256 of a file that was read, by what was known of it before."""
-        if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > SETTLED_NS:
-            self._held[path] = mark(stat), sha256
+        if time.time_ns() - max(known[1:3]) > SETTLED_NS:
+            self._held[path] = known, sha256
 
     def save(self, kept: Mapping[str, object]) -> None:
         """Write down what is known of files that a snapshot holds. A disk on which that cannot be done only costs the next backup its time."""

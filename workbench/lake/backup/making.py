@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -25,14 +26,16 @@ from workbench.lake.backup import gathering, keys
 from workbench.lake.backup.backups import Backups, fresh, place_of
 from workbench.lake.backup.destination import BLOCK, poured
 from workbench.lake.backup.gathering import Gathered, Source
-from workbench.lake.backup.index import Index
+from workbench.lake.backup.index import Index, mark, of_object
 from workbench.lake.backup.locking import held
 from workbench.lake.backup.manifest import Kept, Manifest, TableState, content
 from workbench.lake.backup.notes import noted
 from workbench.lake.disk import disk, scratch, sweep
 from workbench.lake.identity import expect_known
+from workbench.lake.modes import FILE
 from workbench.lake.processes import user
 from workbench.lake.readers import Reader
+from workbench.lake.remote.where import readable, remote_of
 from workbench.lake.store import Lake, utc_now
 
 THREADS = 8
@@ -72,11 +75,11 @@ def make(
     began, root = time.monotonic(), lake.root
     if not lake.exists:
         raise NoLake(
-            f"{root} holds no lake, so there is nothing to back up. Name another root with --data, or fill this one with `workbench refresh`."
+            f"{readable(root)} holds no lake, so there is nothing to back up. Name another root with --data, or fill this one with `workbench refresh`."
         )
     known = expect_known(root, "nothing was backed up")
     expect_apart(root, where)
-    backups = Backups.open(where, make=True, lake=known.id, root=str(root), recipients=recipients, identities=identities)
+    backups = Backups.open(where, make=True, lake=known.id, root=readable(root), recipients=recipients, identities=identities)
     keys.expect_same(root, backups.where, backups.place.recipients)
     reader, index = Reader(root), Index(root)
     try:
@@ -85,7 +88,7 @@ def make(
             drafts = files.enter_context(scratch(root))
             with disk(root, "no snapshot was made"):
                 at, gathered = utc_now(), gathered_at(root, drafts, reader, leave)
-            copying = Copying(backups, index, len(gathered.sources), say)
+            copying = Copying(backups, index, drafts, len(gathered.sources), say)
             kept = copying.all(gathered.sources)
             by_path = {one.path: one for one in kept}
             tables = {
@@ -95,7 +98,7 @@ def make(
             manifest = Manifest(
                 fresh(max(backups.ids(), default="")),
                 known.id,
-                str(root),
+                readable(root),
                 at,
                 utc_now(),
                 __version__,
@@ -111,7 +114,7 @@ def make(
     finally:
         reader.close()
     index.save(by_path)
-    LOG.info("snapshot %s of %s at %s: %d files, %d bytes copied", manifest.id, root, backups.where, len(kept), copying.bytes)
+    LOG.info("snapshot %s of %s at %s: %d files, %d bytes copied", manifest.id, readable(root), backups.where, len(kept), copying.bytes)
     seconds = time.monotonic() - began
     noted(
         root,
@@ -137,6 +140,14 @@ def gathered_at(root: Path, drafts: Path, reader: Reader, leave: Sequence[Path])
 
 def expect_apart(root: Path, where: str) -> None:
     """Raise `UsageError` if a folder for backups lies in the lake, or the lake in it: each backup would hold the ones before, or go with the lake."""
+    if (remote := remote_of(root)) and where.startswith("s3://"):
+        there, here = f"{where.rstrip('/')}/", f"{remote.where}/"
+        if there.startswith(here) or here.startswith(there):
+            inside = "lies in" if there.startswith(here) else "holds"
+            raise UsageError(
+                f"{where} {inside} the lake {remote.where}, so no backup of it can stand there; nothing was written. Name another prefix, best in another "
+                "bucket."
+            )
     place = place_of(where)
     if place is None:
         return
@@ -151,8 +162,8 @@ def expect_apart(root: Path, where: str) -> None:
 class Copying:
     """Files on their way to a place."""
 
-    def __init__(self, backups: Backups, index: Index, total: int, say: Say | None):
-        self.backups, self.index, self.total, self.say = backups, index, total, say
+    def __init__(self, backups: Backups, index: Index, drafts: Path, total: int, say: Say | None):
+        self.backups, self.index, self.drafts, self.total, self.say = backups, index, drafts, total, say
         self.done = self.files = self.bytes = self.stored = 0
         self._lock = Lock()
 
@@ -194,9 +205,11 @@ class Copying:
 
     def _held(self, source: Source) -> Kept:
         """A file that the place holds, if it did not before."""
+        if source.far >= 0:
+            return self._from_far(source)
         stat = source.file.stat()
         mode = S_IMODE(stat.st_mode)
-        sha = self.index.sha256(source.path, stat)
+        sha = self.index.sha256(source.path, mark(stat))
         if sha and self.backups.has(sha, stat.st_size):
             return Kept(source.path, stat.st_size, sha, mode)
         if not source.still:
@@ -204,8 +217,29 @@ class Copying:
         sha = digest(source.file)
         if not self.backups.has(sha, stat.st_size):
             self._stored(sha, stat.st_size, partial(opened, source.file))
-        self.index.take(source.path, stat, sha)
+        self.index.take(source.path, mark(stat), sha)
         return Kept(source.path, stat.st_size, sha, mode)
+
+    def _from_far(self, source: Source) -> Kept:
+        """An object of the lake's own bucket, by way of a draft on this machine: what it had of it may be its cache's."""
+        known = of_object(source.far)
+        sha = self.index.sha256(source.path, known)
+        if not (sha and self.backups.has(sha, source.far)):
+            remote = remote_of(source.file)
+            assert remote
+            draft = self.drafts / uuid.uuid4().hex
+            try:
+                with disk(remote.root, "no snapshot was made"):
+                    remote.download(source.path, draft)
+                sha = digest(draft)
+                if draft.stat().st_size != source.far:
+                    raise ValueError(f"it has {draft.stat().st_size:,} bytes, and was listed with {source.far:,}")
+                if not self.backups.has(sha, source.far):
+                    self._stored(sha, source.far, partial(opened, draft))
+            finally:
+                draft.unlink(missing_ok=True)
+            self.index.take(source.path, known, sha)
+        return Kept(source.path, source.far, sha, FILE)
 
     def _spooled(self, source: Source, stat: os.stat_result, mode: int) -> Kept:
         """A file that others may write to: what is hashed must be what is kept, so it is read once."""
@@ -227,7 +261,7 @@ class Copying:
             if not self.backups.has(sha, size):
                 self._stored(sha, size, again)
         if size == stat.st_size:
-            self.index.take(source.path, stat, sha)
+            self.index.take(source.path, mark(stat), sha)
         return Kept(source.path, size, sha, mode)
 
     def _stored(self, sha: str, size: int, source: Callable[[], IO[bytes]]) -> None:

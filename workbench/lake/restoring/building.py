@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -147,8 +147,11 @@ def cleared(folder: Path, wanted: set[str], drafts: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def expect_same(folder: Path, manifest: Manifest) -> None:
-    """Raise `BrokenBackup` if the tables in a folder do not stand at the versions that the manifest says, with the rows that it says."""
+def expect_same(folder: Path, manifest: Manifest, elsewhere: Set[str] = frozenset()) -> None:
+    """Raise `BrokenBackup` if the tables in a folder do not stand at the versions that the manifest says, with the rows that it says.
+
+    `elsewhere` are files that are to stand in another place, by their paths below the root.
+    """
     from workbench.lake.records import RecordTable, record_named
     from workbench.tables import TABLES
 
@@ -159,8 +162,9 @@ def expect_same(folder: Path, manifest: Manifest) -> None:
             # Of a library with more tables: its files are those of the manifest, and nobody here reads them.
             continue
         table = RecordTable(folder, record) if record else lake[name]
-        shot = table.snapshot()
-        if shot.version != state.version or shot.rows != state.rows or (gone := next(iter(table.lost()), "")):
+        shot, below = table.snapshot(), table.folder.relative_to(folder).as_posix()
+        lost = (path for path in table.lost() if f"{below}/{path}" not in elsewhere)
+        if shot.version != state.version or shot.rows != state.rows or (gone := next(lost, "")):
             stands = (
                 f"{gone} is not there"
                 if shot.version == state.version and shot.rows == state.rows

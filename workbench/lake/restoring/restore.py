@@ -6,18 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from workbench.errors import BrokenBackup, Busy, LakeError
+from workbench.errors import BrokenBackup, Busy, LakeError, WorkbenchError
 from workbench.lake import maintain, tiering
 from workbench.lake.backup.backups import Backups, place_of
 from workbench.lake.backup.manifest import Manifest, TableState
 from workbench.lake.backup.notes import noted
 from workbench.lake.disk import disk
-from workbench.lake.fold import folding
-from workbench.lake.identity import identity
+from workbench.lake.fold import fold_all, folding
+from workbench.lake.identity import NAME, identity
 from workbench.lake.locks import refreshing
+from workbench.lake.remote.where import readable, remote_of
+from workbench.lake.restoring import far
 from workbench.lake.restoring import target as targets
 from workbench.lake.restoring.building import Say, building, expect_same, filled, parent_synced
 from workbench.lake.restoring.source import expect_sound, located
@@ -26,8 +29,13 @@ from workbench.lake.restoring.target import PRESENT, Target, expect_apart, expec
 from workbench.lake.store import Lake
 from workbench.tables import TABLES
 
+if TYPE_CHECKING:
+    from workbench.lake.remote.connection import Remote
+
 LOG = logging.getLogger("workbench.restore")
 WHAT = "workbench restore"
+ACCESS_STAYS = "access.json stays as it is here: tokens that were revoked since the backup stay revoked"
+ACCESS_CAME = "access.json came with the backup: tokens that were revoked since may be used again; look with `workbench token list`"
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,12 @@ def plan(source: str, root: Path, snapshot: str | None = None, *, replace: bool 
 def planned(source: str, root: Path, snapshot: str | None, *, replace: bool, identities: Sequence[str]) -> tuple[Plan, Backups]:
     """What a restore would do, and the backups that it would fetch from."""
     where, id = located(source, snapshot)
+    if remote := remote_of(root):
+        backups = Backups.open(where, identities=identities)
+        manifest = backups.manifest(id)
+        expect_sound(manifest)
+        far.expect_free(remote, manifest, replacing=replace)
+        return Plan(root, backups.where, manifest, Target(root, "nothing")), backups
     found = look(root)
     expect_free(found, replace=replace)
     backups = Backups.open(where, identities=identities)
@@ -98,6 +112,8 @@ def restore(
     refreshes, writes or reads the lake that is to be replaced, and `LakeError` for a full disk; the root is as it was then.
     """
     began, root = time.monotonic(), root.expanduser().resolve()
+    if remote := remote_of(root):
+        return brought(remote, source, snapshot, replace=replace, identities=identities, say=say)
     if replace and (done := ended(source, root, snapshot, identities=identities)):
         return done
     taken_up(root)
@@ -133,13 +149,44 @@ def restore(
     return written_down(done)
 
 
+def brought(remote: "Remote", source: str, snapshot: str | None, *, replace: bool, identities: Sequence[str], say: Say | None) -> Restored:
+    """Have a new prefix of a bucket hold the lake of a snapshot. Raises as `restore` does."""
+    began, root = time.monotonic(), remote.root
+    remote.home()
+    where, id = located(source, snapshot)
+    if far.under_way(remote) and remote.size(NAME) is not None:
+        backups = Backups.open(where, identities=identities)
+        manifest = backups.manifest(id)
+        if far.ended(remote, manifest):
+            note = "the run before was killed at its very end; it was ended, and nothing was fetched again"
+            return written_down(told(root, backups.where, manifest, None, began, [note, *shared(root)]))
+    made, backups = planned(source, root, snapshot, replace=replace, identities=identities)
+    manifest = made.manifest
+    access = (root / "access.json").exists()
+    took = far.restored(remote, backups, manifest, say)
+    notes = list(made.notes)
+    if any(one.path == "access.json" for one in manifest.files):
+        notes += [ACCESS_STAYS if access else ACCESS_CAME]
+    notes += shared(root)
+    return written_down(told(root, made.where, manifest, None, began, notes, took.fetched, took.found))
+
+
+def shared(root: Path) -> list[str]:
+    """Have every machine see what stood in the journal that was backed up; gives what is to be known if that fails."""
+    try:
+        fold_all(root)
+    except WorkbenchError as fault:
+        return [f"what was in the journal that was backed up stands in this machine's, and other machines do not see it yet: {fault}"]
+    return []
+
+
 def ended(source: str, root: Path, snapshot: str | None = None, *, identities: Sequence[str] = ()) -> Restored | None:
     """End the replacement of a lake that was killed between two renames; what it did, if it is the one that is asked for, else None.
 
     Raises as `taken_up` and `Backups` do.
     """
     began, root = time.monotonic(), root.expanduser().resolve()
-    swap = taken_up(root)
+    swap = None if remote_of(root) else taken_up(root)
     if swap is None:
         return None
     where, id = located(source, snapshot)
@@ -174,7 +221,13 @@ def written_down(done: Restored) -> Restored:
     """Note a restore in the lake, and say it in the log."""
     noted(done.root, "restore", done.where, done.snapshot, seconds=done.seconds, size=done.size, said=f"{done.files:,} files")
     LOG.info(
-        "%s holds snapshot %s of %s: %s files, %s bytes, %.1f s", done.root, done.snapshot, done.where, done.files, done.size, done.seconds
+        "%s holds snapshot %s of %s: %s files, %s bytes, %.1f s",
+        readable(done.root),
+        done.snapshot,
+        done.where,
+        done.files,
+        done.size,
+        done.seconds,
     )
     return done
 
@@ -207,8 +260,8 @@ def noted_access(root: Path, build: Path, *, fresh: bool) -> list[str]:
     if not (build / "access.json").exists():
         return []
     if not fresh and (root / "access.json").exists():
-        return ["access.json stays as it is here: tokens that were revoked since the backup stay revoked"]
-    return ["access.json came with the backup: tokens that were revoked since may be used again; look with `workbench token list`"]
+        return [ACCESS_STAYS]
+    return [ACCESS_CAME]
 
 
 # ---------------------------------------------------------------------- nobody else
