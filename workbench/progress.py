@@ -307,6 +307,8 @@ def note(notes: Sequence[str], *, quiet: bool = False) -> None:
 def conclude(summary: "Summary") -> None:
     """Show what a refresh did, and what is wrong."""
     console().print(summary)
+    if workers := summary.facts.get("workers"):
+        click.echo(f"landed by {workers}")
     if upkeep := summary.facts.get("maintenance"):
         click.echo(upkeep)
     if found := summary.facts.get("tickers"):

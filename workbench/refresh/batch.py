@@ -65,13 +65,14 @@ class Group:
 class Batch:
     """Landed files that wait to be committed together: those of a chunk that is written cold for each other, all others for half a second."""
 
-    def __init__(self, lake: Lake, todo: Sequence[Step] = (), *, together: bool = True):
+    def __init__(self, lake: Lake, todo: Sequence[Step] = (), *, together: bool = True, whole: bool = True):
+        # `together`: small files land in one go, in this process. `whole`: chunks that are complete are written cold by it.
         self.lake, self._together = lake, together
         self._waiting: dict[str, list[Waits]] = {}
         self._since = time.monotonic()
         self._groups: dict[str, Group] = {}
         for table in dict.fromkeys(step.table for step in todo):
-            self._groups |= groups(lake[table], [step for step in todo if step.table == table])
+            self._groups |= groups(lake[table], [step for step in todo if step.table == table], whole=whole)
 
     def together(self, step: Step) -> bool:
         """Whether a step's file lands together with others, later."""
@@ -218,8 +219,8 @@ def done(made: Sequence[Ready], outcomes: Sequence[Outcome]) -> Iterator[Done]:
         yield Done(step, outcome, rows, landed.landing.quarantined, transferred, seconds, "; ".join(reasons))
 
 
-def groups(table: LakeTable, todo: Sequence[Step], today: date | None = None) -> dict[str, Group]:
-    """The chunks of a table that are to be committed cold, by the keys of the files that go into them."""
+def groups(table: LakeTable, todo: Sequence[Step], today: date | None = None, *, whole: bool = True) -> dict[str, Group]:
+    """The chunks of a table that are to be committed cold, by the keys of the files that go into them; without `whole`, only those that are cold already."""
     found: dict[str, Group] = {}
     answered: dict[date, list[Landing]] = {}
     for landing in table.landings().values():
@@ -233,7 +234,7 @@ def groups(table: LakeTable, todo: Sequence[Step], today: date | None = None) ->
             group.coming.add(step.key)
             found[step.key] = group
     spec, today = table.table, today or sessions.today()
-    if spec.routed:
+    if spec.routed or not whole:
         return found
     for period in reversed(spec.chunks):
         rest = [step for step in todo if step.key not in found and not (step.held and step.held.held)]

@@ -16,6 +16,7 @@ from workbench.tables.answers import RANK
 if TYPE_CHECKING:
     from workbench.sources.polygon_api import PolygonAPI
     from workbench.sources.reference import ReferenceSource
+    from workbench.sources.sample import Sample
 
 API_KEY = "POLYGON_API_KEY"
 S3_KEYS = "POLYGON_S3_ACCESS_KEY and POLYGON_S3_SECRET_KEY"
@@ -86,13 +87,9 @@ def chain_of(settings: Settings) -> Chain:
         folder = Folder(settings.folder, cache=settings.scratch / "folder-identities.json")
         return Chain(kind, folder, reference=(FolderReference(folder.root),))
     if kind == "sample":
-        from workbench.sources.market import EDITION
-        from workbench.sources.sample import Sample
         from workbench.sources.sample_reference import SampleReference
 
-        # Not under the root: planning must not make one.
-        made = Path(tempfile.gettempdir()) / f"workbench-sample-{EDITION}-{os.getuid()}"
-        return Chain(kind, Sample(made), reference=(SampleReference(),))
+        return Chain(kind, made_up(), reference=(SampleReference(),))
     chain = Chain(kind)
     if kind == "polygon_s3":
         add_files(chain, settings)
@@ -108,6 +105,15 @@ def chain_of(settings: Settings) -> Chain:
             f"no source can be asked, so nothing was fetched: {'; '.join(f'{name}: {why}' for name, why in chain.skipped.items())}."
         )
     return chain
+
+
+def made_up() -> "Sample":
+    """The source that makes its files up."""
+    from workbench.sources.market import EDITION
+    from workbench.sources.sample import Sample
+
+    # Not under the root: planning must not make one.
+    return Sample(Path(tempfile.gettempdir()) / f"workbench-sample-{EDITION}-{os.getuid()}")
 
 
 def add_files(chain: Chain, settings: Settings) -> None:

@@ -11,6 +11,8 @@ from workbench.refresh.plan import Step
 from workbench.sources import FlatFile
 
 FETCHING, WAITING, LANDING, GATHERING = "fetching", "waits to land", "landing", "gathering"
+# Fetched and landed by a worker of another machine, who tells when it is done.
+AWAY = "with a worker"
 
 
 @runtime_checkable
@@ -65,6 +67,8 @@ class Flights:
 
     def _held(self, flight: Flight) -> int:
         file = flight.step.file
+        if flight.doing == AWAY:
+            return 0
         if not file or flight.doing != FETCHING:
             return flight.step.size
         return min(self._files.held(file, self._folder), file.size) if self._files and self._folder else 0

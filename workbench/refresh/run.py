@@ -7,17 +7,20 @@ sources behind them (`workbench.refresh.asking`); what became of each step that 
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from workbench.errors import BadKeys, LakeError, LandingError, SourceError, UsageError, WorkbenchError
-from workbench.lake import lone_days, reset, rollups
+from workbench.config import Settings
+from workbench.errors import BadKeys, LakeError, LandingError, SourceError, WorkbenchError
+from workbench.lake import reset
 from workbench.lake.disk import sweep
 from workbench.lake.journal import Journal
-from workbench.lake.landing import Job, land_or_refuse
+from workbench.lake.landing import Job
 from workbench.lake.landings import Landed
 from workbench.lake.locks import holder, refreshing
 from workbench.lake.quarantine import Refusal
@@ -26,15 +29,17 @@ from workbench.lake.store import Lake, LakeTable, utc_now
 from workbench.refresh import legs
 from workbench.refresh.asking import Asking, reason
 from workbench.refresh.batch import BATCH_SECONDS, Batch, Done, Made
+from workbench.refresh.before import guard, waiting
 from workbench.refresh.chain import Chain
+from workbench.refresh.crews import Away, Crew, Here, Workers, by_few, crew_of, deciding, hands, is_here, landed_by, size_of
 from workbench.refresh.gathering import DERIVING, compared, gather, in_step
 from workbench.refresh.log import LEFT, Log, outcome
 from workbench.refresh.moving import FETCHING, GATHERING, LANDING, WAITING, Flight, Flights
 from workbench.refresh.plan import Plan, Step
 from workbench.refresh.summary import Summary
-from workbench.tables import LONE_DAYS, ROLLUPS, TABLES
+from workbench.tables import TABLES
 
-FETCHERS = 8
+# Landings at once in this process.
 LANDERS = 2
 
 
@@ -49,18 +54,23 @@ class Refresh:
         lake: Lake,
         chain: Chain,
         steps: Plan,
-        executor: Executor | None = None,
+        executor: Workers = None,
         downloads: Path | None = None,
         symbols: Sequence[str] = (),
         universe: Sequence[str] = (),
+        settings: Settings | None = None,
     ):
-        self.lake, self.chain, self.plan, self.executor = lake, chain, steps, executor
+        self.lake, self.chain, self.plan, self.workers = lake, chain, steps, executor
+        # Workers elsewhere are told of these where the lake and the source are.
+        self.settings = settings
+        self.executor: Executor | None = None
+        self._helped = ""
         self.symbols, self.universe = symbols, universe
         self.id = uuid.uuid4().hex
         self.journal = Journal(lake.root)
         self.downloads = downloads or lake.root / "tmp" / "fetch"
         self.flights = Flights(chain.files, self.downloads)
-        self._landers = threading.BoundedSemaphore(LANDERS)
+        self._landers = threading.BoundedSemaphore(size_of(None if isinstance(executor, str) else executor, LANDERS))
         self._asked_to_stop = threading.Event()
         self._stopping = threading.Event()
         self.stopped = False
@@ -102,6 +112,8 @@ class Refresh:
                 raise type(fault)(f"{fault} {' '.join(gone)}") from fault
             raise
         summary = Summary(self.plan, done, time.monotonic() - began, self._unheard, [*self.gone, *filter(None, [self._log.trouble])])
+        if self._helped:
+            summary.facts["workers"] = self._helped
         if self.upkeep and not self.stopped:
             summary.facts["maintenance"] = self.upkeep(self._asked_to_stop.is_set)
         return summary
@@ -143,7 +155,9 @@ class Refresh:
         guard(self.lake, self.chain.name)
         self.lake.make()
         busy = list(dict.fromkeys(step.table for step in work)) or left
-        with refreshing(self.lake.root, busy, "a refresh"):
+        # Whoever has no cluster to land with hears so before a table is emptied.
+        asked = not isinstance(self.workers, str) or plan.to_fetch
+        with hands(self.workers if asked else None) as self.executor, refreshing(self.lake.root, busy, "a refresh"):
             sweep(self.lake.root)
             if self.empties:
                 rows = {name: self.lake[name].snapshot().rows for name in self.empties}
@@ -214,19 +228,20 @@ class Refresh:
             return self._land(step, job)
 
     def _run(self, todo: list[Step]) -> Iterator[Done]:
-        pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="refresh")
-        running: dict[Future[Made], Step] = {}
-        self._batch = batch = Batch(self.lake, todo, together=self.executor is None)
-        first = deciding(self.lake, todo)
+        crew = crew_of(self.executor, self._make, self.lake, self.settings, self.id, self.flights)
+        self._helped = crew.told
+        running: dict[Future[Any], Step] = {}
+        # What other machines have landed is not read through this one to be written cold: compaction sees to that.
+        self._batch = batch = Batch(self.lake, todo, together=self.executor is None, whole=is_here(self.executor))
         try:
-            for wave in (first, [step for step in todo if step not in first]):
-                waiting = iter(wave)
+            for wave in self._waves(todo, crew):
+                waiting = deque(wave)
                 while not self.stopped:
                     # No more files are fetched ahead than threads can hold: disk and memory stay bounded.
-                    for step in waiting:
-                        running[pool.submit(self._make, step)] = step
-                        if len(running) >= FETCHERS:
-                            break
+                    room = crew.room
+                    while waiting and len(running) < room:
+                        step = waiting.popleft()
+                        running[crew.submit(step)] = step
                     if not running:
                         break
                     finished, _ = wait(running, timeout=BATCH_SECONDS, return_when=FIRST_COMPLETED)
@@ -234,9 +249,11 @@ class Refresh:
                         self.stopped = True
                         break
                     for future in finished:
-                        made = future.result()
-                        del running[future]
-                        if isinstance(made, Done):
+                        made = crew.made(running[future], future)
+                        step = running.pop(future)
+                        if made is None:
+                            waiting.append(step)
+                        elif isinstance(made, Done):
                             batch.miss(made)
                             self._fall_back(made)
                             yield made
@@ -249,13 +266,26 @@ class Refresh:
             self._stopping.set()
             if self.chain.files and (self._asked_to_stop.is_set() or running):
                 self.chain.files.close()
-            pool.shutdown(wait=True, cancel_futures=True)
+            crew.end(running)
             # Stopped in the middle (Ctrl-C, an error, a caller who had enough): what is landed is kept.
-            for future in running:
-                if future.done() and not future.cancelled() and not future.exception() and not isinstance(made := future.result(), Done):
-                    batch.add(*made)
+            for future, step in running.items():
+                if future.done() and not future.cancelled() and not future.exception():
+                    made = crew.made(step, future)
+                    if made and not isinstance(made, Done):
+                        batch.add(*made)
             for _ in batch.finish():
                 pass
+
+    def _waves(self, todo: list[Step], crew: Crew) -> Iterator[list[Step]]:
+        """The steps in the order in which they may be done: of a table of ticks without ticker ranges one file lands first, and decides them."""
+        left = list(todo)
+        while first := deciding(self.lake, left, crew.cut if isinstance(crew, Away) else ()):
+            left = [step for step in left if step not in first]
+            yield first
+            if isinstance(crew, Here):
+                # If that file is refused, those that are fetched with others wait for each other.
+                break
+        yield left
 
     def _fall_back(self, done: Done) -> None:
         """Have the sources behind flat files asked for a session whose file could not be had or trusted."""
@@ -351,33 +381,4 @@ class Refresh:
         return table.table.name not in self._cut and by_few(table)
 
     def _work(self, job: Job) -> Landed | Refusal:
-        return self.executor.submit(land_or_refuse, job).result() if self.executor else land_or_refuse(job)
-
-
-def deciding(lake: Lake, todo: Sequence[Step]) -> list[Step]:
-    """The largest file of each table of ticks that has no ticker ranges yet: it lands first and decides them for all."""
-    routed = {step.table for step in todo if TABLES[step.table].routed}
-    undecided = [name for name in routed if lake[name].snapshot().bounds is None or by_few(lake[name])]
-    return [max((step for step in todo if step.table == table), key=lambda step: step.size) for table in sorted(undecided)]
-
-
-def by_few(table: LakeTable) -> bool:
-    """Whether only sources of rows have ever filled a table."""
-    landings = table.landings()
-    return bool(landings) and all(":" in key for key in landings)
-
-
-def waiting(lake: Lake) -> list[str]:
-    """The tables that the lake makes of its own rows and that are behind them."""
-    return [LONE_DAYS.name] * lone_days.waiting(lake) + [one.name for one in ROLLUPS if rollups.waiting(lake, one)]
-
-
-def guard(lake: Lake, source: str) -> None:
-    """Raise `UsageError` before made-up rows and real ones meet in one lake."""
-    held = {landing.source for name in TABLES for landing in lake[name].landings().values() if landing.retired != "reset"}
-    if held and (source == "sample") != ("sample" in held):
-        what, which = ("real data", "sample data") if source == "sample" else ("sample data (made-up prices)", "real data")
-        raise UsageError(
-            f"the lake in {lake.root} holds {what}; {which} was not mixed into it and nothing was fetched. Set WORKBENCH_DATA to another "
-            f"folder, or remove this lake first: rm -r {lake.root / 'lake'} {lake.root / 'quarantine'}"
-        )
+        return landed_by(self.executor, job)

@@ -65,7 +65,7 @@ def top(bench: "Workbench", text: str) -> tuple[str, ...]:
     rows = bench.sql(TOP, sessions=TURNOVER_SESSIONS, count=int(count)).fetchall() if bench.lake.exists else []
     if not rows:
         raise UsageError(
-            f"the universe {text!r} needs day bars to tell the most traded stocks by, and {bench.lake.root} holds none; nothing was asked. "
+            f"the universe {text!r} needs day bars to tell the most traded stocks by, and {bench.lake.where} holds none; nothing was asked. "
             "Refresh stock_day first, or list the symbols."
         )
     return tuple(ticker for (ticker,) in rows)
