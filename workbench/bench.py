@@ -61,7 +61,7 @@ class Workbench(Asking, Keeping, Operating, Writing, Starting, Importing):
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"<Workbench on {self.lake.root}>"
+        return f"<Workbench on {self.lake.where}>"
 
     def __enter__(self) -> Self:
         return self
@@ -216,13 +216,15 @@ class Workbench(Asking, Keeping, Operating, Writing, Starting, Importing):
         universe: str | None = None,
         again: bool = False,
         maintain: bool | None = None,
-        executor: "Executor | None" = None,
+        executor: "Executor | str | None" = None,
     ) -> "Refresh":
         """A refresh, planned and not run yet: iterate it for its steps, or call `.run()`.
 
         `days` counts sessions; `start` and `end` are inclusive sessions; without any, the newest 30, and a folder whole. The newest `last` are
         looked at again besides. Flat files land whole: `symbols` (or a `universe`: a file, "top:500" or a list) is for sources that serve
         symbol by symbol. `again` tries files that were refused before once more. `reset` empties the tables first.
+        `executor` lands the flat files: any `concurrent.futures.Executor`, or a Dask scheduler's address (default: `WORKBENCH_CLUSTER`). Workers that
+        are not this machine's own fetch them, too, with the keys of their own settings; the lake's root and a source's folder must be theirs as well.
         `.run()` ends with some upkeep of the lake, for as long as `[maintain]` in workbench.toml says; `maintain` overrules whether.
         """
         from workbench.lake.maintain import after_refresh
@@ -231,7 +233,8 @@ class Workbench(Asking, Keeping, Operating, Writing, Starting, Importing):
         from workbench.refresh.run import Refresh
 
         plan.check(expanded(datasets), as_date(start), as_date(end), days, last)
-        chain = chain_of(self.settings.with_source(source))
+        settings = self.settings.with_source(source)
+        chain = chain_of(settings)
         try:
             steps, some, every = self._plan(
                 chain, datasets, start, end, days, last=last, symbols=symbols, universe=universe, again=again, reset=reset
@@ -239,7 +242,8 @@ class Workbench(Asking, Keeping, Operating, Writing, Starting, Importing):
         except BaseException:
             chain.close()
             raise
-        run = Refresh(self.lake, chain, steps, executor, self.settings.scratch / "fetch", some, every)
+        workers = executor or self.settings.cluster or None
+        run = Refresh(self.lake, chain, steps, workers, self.settings.scratch / "fetch", some, every, settings)
         if reset:
             run.empties = tuple(dict.fromkeys(step.table for step in steps))
             for name in run.empties:
@@ -280,10 +284,12 @@ def open(
         bench = Workbench(chosen, as_instant(as_of))
     if not bench.lake.exists:
         raise NoLake(
-            f"{bench.lake.root} holds no lake ({chosen.origins.get('data', 'argument')}); nothing was opened. Make one with "
+            f"{bench.lake.where} holds no lake ({chosen.origins.get('data', 'argument')}); nothing was opened. Make one with "
             "`workbench demo`, or `workbench refresh` with flat-file keys or --source folder:PATH, or of an old database with `workbench import`; "
             "or name another root in WORKBENCH_DATA."
         )
+    if not read_only and not as_of:
+        bench.take_up()
     if "IPython" in sys.modules:
         from workbench.query import rendering
 
@@ -296,8 +302,9 @@ def past(lake: Lake, instant: datetime, reader: Reader) -> dict[str, Snapshot]:
     with exclusive(lake.root):
         shots = {name: lake[name].snapshot_at(instant) for name in TABLES}
         reader.hold({name: shot.version for name, shot in shots.items()})
+        reader.publish()
         for name, shot in shots.items():
             expect_whole(lake[name], shot, instant)
     if all(shot.version < 0 for shot in shots.values()) and all(table.version_at(instant) < 0 for table in written(lake.root)):
-        raise BadRange(f"the lake in {lake.root} had no commit by {instant}; nothing was opened. Give a later instant.")
+        raise BadRange(f"the lake in {lake.where} had no commit by {instant}; nothing was opened. Give a later instant.")
     return shots

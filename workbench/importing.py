@@ -117,7 +117,7 @@ class Importing:
             if rows
             else "nothing was imported yet"
         )
-        return Report(f"{self.lake.root}: {what}", rows, root=str(self.lake.root))
+        return Report(f"{self.lake.where}: {what}", rows, root=self.lake.where)
 
     def export_to(
         self,

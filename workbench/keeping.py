@@ -38,7 +38,7 @@ class Keeping:
         from workbench.query import upkeep
 
         found = vacuum(self.lake, as_age(keep), dry_run=dry_run)
-        return upkeep.vacuumed(self.lake.root, found, str(keep), dry_run=dry_run)
+        return upkeep.vacuumed(self.lake.root, found, str(keep), as_age(keep), dry_run=dry_run)
 
     def compact(
         self, tables: Sequence[str] | None = None, chunk: str | None = None, *, everything: bool = False, ranges: bool = False

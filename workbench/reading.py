@@ -50,7 +50,7 @@ class Reading(Workbench):
         self._shown: duckdb.DuckDBPyConnection | None = None
 
     def __repr__(self) -> str:
-        return f"<Workbench on {self.lake.root}, to read only>"
+        return f"<Workbench on {self.lake.where}, to read only>"
 
     @property
     def schemas(self) -> tuple[str, ...] | None:

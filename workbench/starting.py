@@ -58,7 +58,7 @@ class Starting:
                     raise
         written, there = (sum(row[what] for row in rows) for what in ("written", "there"))
         return Report(
-            f"{self.lake.root}: {written} rows written for {named}, {there} were there", rows, root=str(self.lake.root), platform=named
+            f"{self.lake.where}: {written} rows written for {named}, {there} were there", rows, root=self.lake.where, platform=named
         )
 
     def flow(

@@ -5,11 +5,12 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from workbench.config import Settings
 from workbench.errors import NoLake, UsageError
+from workbench.lake.remote.where import remote_of
 from workbench.lake.store import Lake
 from workbench.query.verbs import Verbs
 from workbench.tables import platforms, quote
@@ -59,6 +60,11 @@ class Writing(Verbs):
                 self._ledger = Ledger(self.lake.root, self.records, ours.test_rules, ours.bot_version, ours.synchronous)
             return self._ledger
 
+    def take_up(self) -> None:
+        """Have what a killed process of this machine left in the journal be folded, where the lake is in a bucket and others wait for it."""
+        if remote_of(self.lake.root) and (self.lake.root / "journal" / "records.db").exists():
+            self.ledger.folder.take_up()
+
     def records(self) -> Mapping[str, Record]:
         """The tables that people write to, by full name: the documented ones, and those that were created on this lake."""
         from workbench.lake.declared import records
@@ -83,13 +89,13 @@ class Writing(Verbs):
             )
         if not self.lake.exists:
             raise NoLake(
-                f"{self.lake.root} holds no lake; nothing was written to {what}. Make one with `workbench refresh`, or `workbench demo`."
+                f"{self.lake.where} holds no lake; nothing was written to {what}. Make one with `workbench refresh`, or `workbench demo`."
             )
 
     @contextmanager
-    def _within(self, what: str) -> "Iterator[Within]":
+    def _within(self, what: str, *, durable: bool = False) -> "Iterator[Within]":
         """A transaction of a verb's own."""
-        with self.ledger.writing(what) as within:
+        with self.ledger.writing(what, durable=durable) as within:
             yield within
         self.ledger.settle(within)
 
@@ -98,27 +104,36 @@ class Writing(Verbs):
 
         return large(self.ledger, batch)
 
-    def transaction(self) -> "Transaction":
+    def transaction(self, *, durable: bool = False) -> "Transaction":
         """Writes to several tables that are seen together, or not at all: `with bench.transaction() as t: t.append(…); t.upsert(…)`.
 
         `t` has append, upsert, delete, add and get. All that it wrote stands when the block ends, and nothing of it if the block raises, or the
         process is killed. From its first verb on, `get` with them, other writers wait for its end, up to 30 s: fetch what takes time before. It is its thread's own;
-        queries see what it wrote after its end, `t.get` at once. Raises `UsageError` within another, and for any use after its end.
+        queries see what it wrote after its end, `t.get` at once. With `durable` it waits at its end as `append` does; each table gets a commit of its own, and
+        another machine may see one before the other. Raises `UsageError` within another, and for any use after its end.
         """
         from workbench.query.transactions import Transaction
 
-        return Transaction(self.ledger, self._to, self.get, self.ledger.settle)
+        return Transaction(self.ledger, self._to, self.get, self.ledger.settle, durable=durable)
 
-    def writer(self, table: str, *, bot_version: str | None = None, loaded_from: str | None = None) -> "Writer":
+    def writer(self, table: str, *, bot_version: str | None = None, loaded_from: str | None = None, durable: bool = False) -> "Writer":
         """Takes single rows of a documented table, each durable when `append` returns its key: `with bench.writer("kraken_bot.signals") as w: w.append(row)`.
 
-        Any number of processes and threads may write at once. Rows are checked and filled in as by `append`, and go into Delta by and by.
+        Any number of processes and threads may write at once. Rows are checked and filled in as by `append`, and go into Delta by and by; with `durable`
+        each is in a commit when its `append` returns, at the cost of one.
         Raises `UnknownName` and `UsageError` as `append` does.
         """
         from workbench.query.writers import Writer
 
         record, ledger = self._to(table), self.ledger
-        return Writer(ledger, record, ledger.filling(record, bot_version=bot_version, loaded_from=loaded_from), self.get, ledger.settle)
+        return Writer(
+            ledger,
+            record,
+            ledger.filling(record, bot_version=bot_version, loaded_from=loaded_from),
+            self.get,
+            ledger.settle,
+            durable=durable,
+        )
 
     def create_table(self, table: str, columns: Mapping[str, str], *, key: Sequence[str] | str | None = None, doc: str = "") -> None:
         """Declare a table of one's own, kept with the lake: `create_table("derived.my_factor", {"symbol": "VARCHAR", "date": "DATE", "value": "DOUBLE"}, key=("symbol", "date"))`.
@@ -155,6 +170,27 @@ class Writing(Verbs):
         from workbench.lake.fold import fold_all
 
         return fold_all(self.lake.root, self.ledger.operations)
+
+    def set_apart(self, *, forget: bool = False) -> "Report":
+        """The rows that this machine wrote and that are not in the lake, since another machine had committed rows of their keys first.
+
+        That happens on a lake in a bucket alone, where two machines append a row of one key within the second that a fold takes. A row for each: table,
+        key, and the row as JSON. `forget` lets go of them, once they have been looked at. Raises `LakeError` for a journal that cannot be read.
+        """
+        from workbench.lake import apart
+        from workbench.query.report import Report
+
+        journal = self.ledger.operations
+        found = apart.kept(journal)
+        rows = [
+            {"table": one.name, "key": one.key, "row": one.body, "at": datetime.fromtimestamp(one.at / 1_000_000, UTC)} for one in found
+        ]
+        if forget:
+            apart.forget(journal, found)
+        told = apart.said(found) if found else "no row of this machine's was set apart"
+        return Report(
+            f"{self.lake.where}: {told}{'; they are let go of' * (forget and bool(found))}", rows, root=self.lake.where, forgotten=forget
+        )
 
     def get(self, table: str, key: object) -> dict[str, Any] | None:
         """The row of a key as `sql` gives it, or None if there is none: `get("kraken_bot.signals", 7)`.

@@ -102,7 +102,7 @@ def serve(bench: "Workbench", serving: Serving, say: Callable[[str], None] = pri
 
     Raises `UsageError` for an address that others reach without tokens or TLS, and `LakeError` for one that cannot be had.
     """
-    server, listening = prepared(bench, serving, lambda where: say(f"serving {bench.lake.root} at {where}; Ctrl-C stops it"))
+    server, listening = prepared(bench, serving, lambda where: say(f"serving {bench.lake.where} at {where}; Ctrl-C stops it"))
     with listening:
         server.run(sockets=[listening])
     say("stopped; runs that were begun go on by themselves")

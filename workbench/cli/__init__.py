@@ -6,7 +6,6 @@ finds a fault; 130 stopped by Ctrl-C. What a command reports goes to standard ou
 
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +24,7 @@ from workbench.progress import STOPPED, Lines, conclude, console, driven, note, 
 
 if TYPE_CHECKING:
     from workbench.config import Settings
+    from workbench.lake.store import Lake
 
 # What `demo` lands: sample files of these tables, for so many sessions; then what adjusts their prices.
 DEMO = (("stock_day", 250), ("stock_minute", 5), ("stock_trades", 1), ("stock_quotes", 1))
@@ -93,11 +93,25 @@ def plan(ctx: click.Context, /, json_: bool, symbols: str | None, **chosen: Any)
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for the plan, for each step as it is done, and for the summary.")
 @click.option("--reset", is_flag=True, help="Empty the tables first; shows rows and bytes, and asks.")
 @click.option("--yes", is_flag=True, help="With --reset: do not ask.")
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="The Dask scheduler whose workers fetch and land flat files, as tcp://host:port. Default: WORKBENCH_CLUSTER.",
+)
 @click.option("--no-maintain", is_flag=True, help="Leave out the upkeep at the end ([maintain] in workbench.toml).")
 @common
 @click.pass_context
 def refresh(
-    ctx: click.Context, /, json_: bool, jsonl: bool, symbols: str | None, reset: bool, yes: bool, no_maintain: bool, **chosen: Any
+    ctx: click.Context,
+    /,
+    json_: bool,
+    jsonl: bool,
+    symbols: str | None,
+    reset: bool,
+    yes: bool,
+    cluster: str | None,
+    no_maintain: bool,
+    **chosen: Any,
 ) -> None:
     """Bring DATASETS (default: day and minute bars of stocks) up to date; without dates, for the newest 30 sessions.
 
@@ -108,7 +122,7 @@ def refresh(
     if json_ and jsonl:
         raise click.UsageError("--json and --jsonl were both given; give one of them")
     with closing_bench(ctx) as bench, stoppable(), telling_faults(jsonl=jsonl):
-        run = bench.refresh(symbols=names(symbols), maintain=False if no_maintain else None, reset=reset, **asked(chosen))
+        run = bench.refresh(symbols=names(symbols), maintain=False if no_maintain else None, reset=reset, executor=cluster, **asked(chosen))
         with closing(run.chain):
             if reset and bench.lake.exists:
                 resetting.agreed(bench.reset(run.empties, dry_run=True), "reset", yes=yes, json_=json_ or jsonl)
@@ -179,8 +193,8 @@ def config(ctx: click.Context, check: bool, json_: bool) -> None:
     except NoSource as fault:
         chosen, missing = "", fault
     checks = [verdict(settings, source, used=source == chosen) for source in sources(settings)] if check else []
-    title = f"root {settings.root}, source {chosen or 'not configured'}, project {settings.project}"
-    facts: dict[str, Any] = {"root": str(settings.root), "project": str(settings.project), "chosen_source": chosen or None}
+    title = f"root {settings.where}, source {chosen or 'not configured'}, project {settings.project}"
+    facts: dict[str, Any] = {"root": settings.where, "project": str(settings.project), "chosen_source": chosen or None}
     if check:
         facts["checks"] = checks
     report = Report(title, settings.shown(), **facts)
@@ -239,7 +253,7 @@ def verdict(settings: "Settings", source: str, *, used: bool) -> dict[str, Any]:
 def demo(ctx: click.Context, no_notebook: bool) -> None:
     """Land sample files (made-up prices, no keys, no network), ask a first query and run the first notebook."""
     with closing_bench(ctx) as bench:
-        from workbench.refresh.run import guard
+        from workbench.refresh.before import guard
 
         guard(bench.lake, "sample")
         failures = 0
@@ -258,11 +272,11 @@ def demo(ctx: click.Context, no_notebook: bool) -> None:
         ask.emit_table(bench.con, FIRST_QUERY, None)
         click.echo()
         if not no_notebook:
-            first_notebook(bench.lake.root)
+            first_notebook(bench.lake)
     ctx.exit(FAILED if failures else 0)
 
 
-def first_notebook(root: Path) -> None:
+def first_notebook(lake: "Lake") -> None:
     """Run the first notebook on a lake, and say where the result is."""
     from workbench import notebooks
 
@@ -271,7 +285,7 @@ def first_notebook(root: Path) -> None:
         click.echo("The first notebook is not installed with the package, so it was not run; it is in the repository's notebooks/.")
         return
     click.echo(f"Running {notebook} …")
-    made = notebooks.run(notebook, root / "runs", data=str(root))
+    made = notebooks.run(notebook, lake.root / "runs", data=lake.where)
     click.echo(f"The notebook ran; open it with its results: jupyter lab {made}")
 
 

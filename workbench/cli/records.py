@@ -82,20 +82,29 @@ def flow(
 
 
 @click.command()
+@click.option(
+    "--apart", is_flag=True, help="Fold nothing: show the rows that were set apart, since another machine had written their keys first."
+)
+@click.option("--forget", is_flag=True, help="With --apart: let go of them.")
 @as_json
 @common
 @click.pass_context
-def fold(ctx: click.Context, json_: bool) -> None:
+def fold(ctx: click.Context, apart: bool, forget: bool, json_: bool) -> None:
     """Fold what the records' journal holds into Parquet. It happens by itself by and by, and with `workbench maintain`.
 
     Rows are seen by every query before it and after it; it is for whoever copies the lake's folder, or reads its tables with other tools.
     """
     from workbench.query.report import Report
 
+    if forget and not apart:
+        raise click.UsageError("--forget lets go of rows that were set apart: give it with --apart")
     with closing_bench(ctx, must_exist=True) as bench:
+        if apart:
+            show(bench.set_apart(forget=forget), json_=json_)
+            return
         rows = [asdict(one) for one in bench.fold()]
         told = f"{sum(row['rows'] for row in rows):,} rows and keys of {len(rows)} table{'s' * (len(rows) != 1)} were folded"
-        made = Report(f"{bench.lake.root}: {told if rows else 'the journal holds nothing to fold'}", rows, ("seconds", "removed"))
+        made = Report(f"{bench.lake.where}: {told if rows else 'the journal holds nothing to fold'}", rows, ("seconds", "removed"))
     show(made, json_=json_)
 
 

@@ -115,7 +115,7 @@ def list_(ctx: click.Context, json_: bool) -> None:
     rows = [row(one, settings) for one in Book.read(settings.root)]
     if not json_:
         rows = [one | {"reason": short(one["reason"])} for one in rows]
-    show(Report(f"{len(rows)} schedules in {settings.root}, times in {settings.timezone}.", rows, ("ended", "reason")), json_=json_)
+    show(Report(f"{len(rows)} schedules in {settings.where}, times in {settings.timezone}.", rows, ("ended", "reason")), json_=json_)
 
 
 def row(one: "Schedule", settings: "Settings") -> dict[str, Any]:
@@ -312,7 +312,7 @@ def install(ctx: click.Context, how: str | None, printing: bool) -> None:
         )
     if how == "systemd":
         note(["it runs while you are logged in; for always: loginctl enable-linger"], quiet=True)
-    click.echo("Nothing was written." if printing else f"Installed for {settings.root}; it begins within a minute.")
+    click.echo("Nothing was written." if printing else f"Installed for {settings.where}; it begins within a minute.")
 
 
 @schedule.command()
@@ -324,7 +324,7 @@ def uninstall(ctx: click.Context) -> None:
 
     settings = configured(ctx)
     gone = installing.uninstall(settings)
-    click.echo(f"removed {', '.join(gone)}" if gone else f"nothing was installed for {settings.root}")
+    click.echo(f"removed {', '.join(gone)}" if gone else f"nothing was installed for {settings.where}")
 
 
 @schedule.command("test-notify")

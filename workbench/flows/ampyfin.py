@@ -70,7 +70,7 @@ class Day:
 def run(bench: "Workbench", order: Order) -> Report:
     """Run the sessions that have not been run yet. Raises `UsageError`, `BadRange`, `NoLake`, or `Busy` while another flow runs."""
     if not bench.lake.exists:
-        raise NoLake(f"{bench.lake.root} holds no lake; nothing was run. Make one with `workbench refresh`, or `workbench demo`.")
+        raise NoLake(f"{bench.lake.where} holds no lake; nothing was run. Make one with `workbench refresh`, or `workbench demo`.")
     if order.start and order.end and order.start > order.end:
         raise BadRange(f"{order.start} is after {order.end}; nothing was run. Give the dates in order.")
     with refreshing(bench.lake.root, ["flow-ampyfin"], "workbench flow ampyfin"):
@@ -358,13 +358,13 @@ class Flow:
             for n, one in enumerate(paper.ranked(self.accounts.values()), 1)
         ]
         what = f"{len(self.days)} sessions from {self.days[0]} to {self.days[-1]}" if self.days else f"nothing to run after {self.done}"
-        title = f"{self.bench.lake.root}: {what}; {decided:,} decisions, {filled:,} fills"
+        title = f"{self.bench.lake.where}: {what}; {decided:,} decisions, {filled:,} fills"
         facts = {"first": self.days[0] if self.days else None, "last": self.done, "sessions": len(self.days)}
         return Report(
             title,
             rows,
             ("neutral", "cash"),
-            root=str(self.bench.lake.root),
+            root=self.bench.lake.where,
             **facts,
             decisions=decided,
             fills=filled,

@@ -196,7 +196,7 @@ def planned(run: "Import", *, look: bool = True) -> Plan:
         begins = marks.shown(since.value) if since else ""
         sample = sampled(run, match) if look else Sample()
         tables.append(Planned(match, columns(match, run.origin.label), begins, position, sample))
-    return Plan(run.origin.label, str(run.bench.lake.root), tables, sampled=look)
+    return Plan(run.origin.label, run.bench.lake.where, tables, sampled=look)
 
 
 def sampled(run: "Import", match: Match) -> Sample:

@@ -20,6 +20,7 @@ from workbench.importers.reading import OVER, Reading
 from workbench.importers.rejects import Rejects
 from workbench.importers.summary import Step, Summary
 from workbench.importers.urls import secrets_of, without
+from workbench.lake.remote.where import remote_of
 
 if TYPE_CHECKING:
     from workbench.importers.plan import Plan
@@ -62,7 +63,7 @@ class Import:
 
     def __repr__(self) -> str:
         good = [one for one in self.matches if not one.fault]
-        what = f"{len(good)} of {len(self.matches)} tables of {self.origin.label} into {self.bench.lake.root}"
+        what = f"{len(good)} of {len(self.matches)} tables of {self.origin.label} into {self.bench.lake.where}"
         if self._began:
             return f"<Import of {what}: {sum(one.read for one in self.steps):,} rows read>"
         return f"<Import of {what}, which has not run: iterate it for its steps, or call .run(); .plan tells what it will do>"
@@ -127,8 +128,19 @@ class Import:
                 for step in self._each(match):
                     self.steps.append(step)
                     yield step
+            self._shared()
         finally:
             self._seconds = perf_counter() - self._began
+
+    def _shared(self) -> None:
+        """Have what came to a lake in a bucket stand in commits there, for every machine."""
+        ledger, names = self.bench.ledger, list(dict.fromkeys(one.ours for one in self.matches if one.ours and not one.fault))
+        if remote_of(self.bench.lake.root) and self.bench.lake.exists:
+            try:
+                last = ledger.operations.pending({}).last
+                ledger.lasting([name for name in names if name in ledger.records()], last, last)
+            except LakeError as fault:
+                self.notes.append(str(fault))
 
     # ------------------------------------------------------------------ tables
 

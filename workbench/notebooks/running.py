@@ -199,7 +199,7 @@ class Attempts:
                 "started": run.started,
                 "ended": now,
                 "attempts": run.attempts,
-                "root": str(self.settings.root),
+                "root": self.settings.where,
                 "version": __version__,
                 "parameters": self.values,
                 "before": before,
@@ -246,7 +246,7 @@ class Attempts:
             "notebook": str(self.path),
             "output": str(output),
             "parameters": self.values,
-            "metadata": {"run": run.id, "started": run.started, "root": str(self.settings.root), "before": run.before, "state": "running"},
+            "metadata": {"run": run.id, "started": run.started, "root": self.settings.where, "before": run.before, "state": "running"},
             "secrets": self.secrets.texts,
             "folder": str(self.path.parent),
             "pipe": writing,
@@ -343,7 +343,7 @@ def whose(note: Path) -> str:
 
 def absolute(settings: "Settings") -> dict[str, str]:
     """The environment in which a kernel, whatever its folder, has these settings."""
-    env = environment(replace(settings, data=str(settings.root), cache=str(settings.scratch)))
+    env = environment(replace(settings, data=settings.where, cache=str(settings.cache_folder if settings.url else settings.scratch)))
     # What a notebook starts is a run of its own.
     env.pop(ADOPTED, None)
     return env

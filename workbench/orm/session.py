@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 class LakeSession(Session):
     """A session on a bench. Nothing is written before `commit`, or `flush`, which stands: a later `rollback` does not take it back.
 
-    All of one flush is written or nothing. Queries do not see what was not written. Raises as `bench.add` and `bench.upsert` do.
+    All of one flush is written or nothing. Queries do not see what was not written. With `durable` it stands in commits of the lake when `commit` returns,
+    as `bench.append` says. Raises as `bench.add` and `bench.upsert` do.
     """
 
-    def __init__(self, bench: "Workbench", **options: Any):
+    def __init__(self, bench: "Workbench", *, durable: bool = False, **options: Any):
         super().__init__(**{"autoflush": False, **options, "bind": options.get("bind") or engine(bench)})
-        self.bench = bench
+        self.bench, self._durable = bench, durable
 
     def flush(self, objects: Sequence[Any] | None = None) -> None:
         """Write what was added, changed and deleted since."""
@@ -40,7 +41,7 @@ class LakeSession(Session):
                 )
         keys: dict[int, dict[str, Any]] = {}
         if new or deleted or changed:
-            with self.bench.transaction() as t:
+            with self.bench.transaction(durable=self._durable) as t:
                 for one in in_order(new):
                     keys[id(one)] = t.add(full(one), row(one, keys))
                 for one in changed:

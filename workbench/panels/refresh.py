@@ -251,7 +251,7 @@ class RefreshPanel(Panel):
             self.result.value = Report(plan["title"], plan["rows"])._repr_html_()
         elif process.returncode < 0 or process.returncode == 130:
             self.tell("the plan was stopped; nothing was changed")
-        elif process.returncode == 1 and str(self.bench.settings.root) not in said:
+        elif process.returncode == 1 and self.bench.settings.where not in said:
             # A plan reads the lake and asks the sources, and what it says of the lake names it.
             self.fields.tell("source", said)
             self.tell("nothing was planned: see what is said under the source", "bad")
@@ -324,7 +324,7 @@ class RefreshPanel(Panel):
         """What the panel shows now, as HTML: the command, how far it is or how it ended, failures, log and summary."""
         parts = (self.last_run, self.command_line, self.progress, self.message, self.failures, self.log, self.result)
         told = "".join(part.value for part in parts)
-        return f"<p><b>Refresh</b> of {escape(str(self.bench.settings.root))}</p>{told}"
+        return f"<p><b>Refresh</b> of {escape(self.bench.settings.where)}</p>{told}"
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         with suppress(WorkbenchError):

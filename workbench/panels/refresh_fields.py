@@ -205,6 +205,11 @@ class RefreshFields:
         """What a reset would take out now."""
         return self.bench.reset(self.tables, dry_run=True)
 
+    @property
+    def _short(self) -> str:
+        """The last part of the lake's place."""
+        return self.bench.settings.where.rpartition("/")[2]
+
     def _reset_changed(self) -> None:
         self.confirm.value = ""
         if not self.reset.value:
@@ -212,7 +217,7 @@ class RefreshFields:
             return
         report = self.leaving()
         notes = "".join(f"<p>{escape(note)}</p>" for note in report.facts["notes"])
-        ask = f"<p><b>Type {escape(' '.join(emptied(report)))}, or {escape(self.bench.settings.root.name)}, to confirm.</b></p>"
+        ask = f"<p><b>Type {escape(' '.join(emptied(report)))}, or {escape(self.bench.settings.where.rpartition('/')[2])}, to confirm.</b></p>"
         self.going.value = f'<div style="line-height:1.4">{report._repr_html_()}{notes}{ask * bool(report.rows)}</div>'
         self.going.layout.display = ""
         self.confirm.layout.display = "" if report.rows else "none"
@@ -223,8 +228,8 @@ class RefreshFields:
             return
         wanted = emptied(self.leaving())
         typed = str(self.confirm.value).strip()
-        if wanted and typed != self.bench.settings.root.name and sorted(words(typed)) != sorted(wanted):
-            root = self.bench.settings.root.name
+        if wanted and typed != self._short and sorted(words(typed)) != sorted(wanted):
+            root = self._short
             said = f"{typed!r} is not what confirms it" if typed else "it is not confirmed"
             raise UsageError(f"a reset takes all rows out, and {said}; nothing was started. Type {' '.join(wanted)}, or {root}.")
 
@@ -243,7 +248,7 @@ class RefreshFields:
             if value := str(getattr(self, option).value).strip():
                 parts += [f"--{option}", value]
         parts += ["--again"] * bool(self.again.value) + ["--reset", "--yes"] * bool(resets)
-        return [*parts, "--data", str(self.bench.settings.root)]
+        return [*parts, "--data", self.bench.settings.where]
 
     def fill(
         self,

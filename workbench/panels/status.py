@@ -186,12 +186,14 @@ class StatusPanel(Panel):
     def _head(self, live: bool) -> str:
         facts = self._status.facts
         if not self._status:
-            return f"<div>{escape(str(self.bench.lake.root))}: no rows yet. A refresh lands some.</div>"
+            return f"<div>{escape(self.bench.lake.where)}: no rows yet. A refresh lands some.</div>"
         told = {"rows": shown(facts["total_rows"]), "tables": str(self.numbers["lake.tables"].value), "bytes": sized(facts["total_bytes"])}
         cells = {name: self._cell(f"lake.{name}", None, text, live) for name, text in told.items()}
         rest = self._status.title.partition("tables, ")[2].partition(", ")[2]
         more = f", {escape(rest)}" if rest else ""
-        return f"<div><b>{escape(str(self.bench.lake.root))}</b>: {cells['rows']} rows in {cells['tables']} tables, {cells['bytes']}{more}</div>"
+        return (
+            f"<div><b>{escape(self.bench.lake.where)}</b>: {cells['rows']} rows in {cells['tables']} tables, {cells['bytes']}{more}</div>"
+        )
 
     def _checks(self, live: bool) -> str:
         body = "".join(

@@ -49,7 +49,7 @@ def made(
         f"({sized(done.copied_bytes)}) copied in {done.seconds:.1f} s ({sized(done.copied_bytes / max(done.seconds, 1e-3))}/s); the others were there{pruned}"
     )
     facts: dict[str, Any] = {
-        "root": str(lake.root),
+        "root": lake.where,
         "backup": backups.where,
         "snapshot": manifest.id,
         "at": manifest.at,
@@ -143,7 +143,7 @@ def verified(lake: Lake, where: str, snapshot: str | None, *, quick: bool, ident
         f"{backups.where}: {verdict} in {len(found.snapshots)} snapshot{'s' * (len(found.snapshots) != 1)}, {found.objects:,} objects, {depth}, "
         f"in {seconds:.1f} s{outside}{mend}"
     )
-    if lake.exists and backups.place.of(identity(lake.root).id, str(lake.root)):
+    if lake.exists and backups.place.of(identity(lake.root).id, lake.where):
         noted(
             lake.root, "verify", backups.where, found.snapshots[-1] if found.snapshots else "", good=not rows, seconds=seconds, said=verdict
         )

@@ -21,9 +21,11 @@ import duckdb
 from workbench.config import Settings
 from workbench.errors import QueryError
 from workbench.lake.readers import Reader
+from workbench.lake.remote.where import remote_of
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query import fed, fill, fills, monitoring, narrow, parts, quality_sessions, standing, streams, synclog
+from workbench.query.buckets import attach, kept_secret, plainly
 from workbench.query.documented import Documented
 from workbench.query.getting import Getting
 from workbench.query.idioms.hints import hint
@@ -354,6 +356,8 @@ def connect(settings: Settings, *, beside: bool = False) -> duckdb.DuckDBPyConne
         "SET GLOBAL python_scan_all_frames = true",
     ):
         con.execute(statement)
+    if remote := remote_of(settings.root):
+        attach(con, remote, settings)
     return con
 
 
@@ -362,8 +366,12 @@ def lock(con: duckdb.DuckDBPyConnection, root: Path) -> None:
 
     The folders it may read it may also write to: what SQL may say is for `guarded.gate`.
     """
-    places = ", ".join(literal(f"{root / place}/") for place in DATA)
+    remote = remote_of(root)
+    # A lake in a bucket is read there; what other places of S3 are reached with, and what keys the environment has, is nobody's to see.
+    told = [f"{root / place}/" for place in DATA] + ([f"{remote.where}/lake/"] if remote else [])
+    places = ", ".join(map(literal, told))
     for statement in (
+        *(kept_secret(con) if remote else ()),
         f"SET GLOBAL allowed_directories = [{places}]",
         "SET GLOBAL enable_external_access = false",
         "SET GLOBAL autoload_known_extensions = false",
@@ -388,4 +396,5 @@ def query_error(fault: duckdb.Error, more: str = "") -> QueryError:
     """DuckDB's refusal as a `QueryError` that whoever catches `duckdb.Error` catches too; `more` is what to say besides."""
     kind = type(fault)
     both: type[QueryError] = type(kind.__name__, (QueryError, kind), {"__module__": QueryError.__module__})
-    return both(f"{fault}\n\n{more}" if more else str(fault))
+    told = plainly(str(fault))
+    return both(f"{told}\n\n{more}" if more else told)

@@ -38,6 +38,11 @@ FORMATS = ("parquet", "csv", "arrow")
 ARROW_ROWS = 100_000
 # How often whoever waits for a query looks whether it was stopped.
 HEARTBEAT_S = 0.1
+# What a DuckDB needs that reads a lake in a bucket. No key is written out.
+FAR = """-- These views read {0}: have DuckDB reach it first, with keys of your own:
+--   INSTALL httpfs; LOAD httpfs;
+--   CREATE SECRET (TYPE s3, SCOPE '{0}', KEY_ID '…', SECRET '…', REGION '…');   and ENDPOINT, URL_STYLE 'path', USE_SSL false for a store of your own
+"""
 
 
 def export(
@@ -233,7 +238,8 @@ def declarations(lake: Lake, snapshots: Mapping[str, Snapshot]) -> str:
     statements = [view(TABLES[name], shot, lake[name].folder) for name, shot in snapshots.items() if shot.files]
     # Its rows stand in no file that another DuckDB could read.
     left_out = "-- data_sync_log is not here: the workbench makes it from the commits and the journal when it is asked.\n"
-    return "".join(f"{statement};\n" for statement in statements) + left_out * bool(statements)
+    needs = FAR.format(lake.where) if statements and lake.where.startswith("s3://") else ""
+    return needs + "".join(f"{statement};\n" for statement in statements) + left_out * bool(statements)
 
 
 @contextmanager

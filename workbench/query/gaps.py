@@ -149,7 +149,7 @@ def report(
         title,
         rows,
         ("since", "attempts", "source", "mends"),
-        root=str(lake.root),
+        root=lake.where,
         table=table.name,
         best=best,
         problems=problems,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import BadRange, LakeError, UsageError
 from workbench.lake.landings import Landing
+from workbench.lake.remote.where import opened
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query.report import Report
@@ -102,7 +103,7 @@ def told(
     span = f" from {ends[0]} to {ends[1]}" if sessions else ""
     share = f" ({gone / expected:.2%})" if expected else ""
     title = f"{fine.name}: {gone:,} of {expected:,} ticker-sessions{share} with a bar in {coarse.name} have no rows; {sessions:,} sessions{span}"
-    facts = {"root": str(lake.root), "table": fine.name, "problems": len(rows), "missing": gone, "expected": expected, "sessions": sessions}
+    facts = {"root": lake.where, "table": fine.name, "problems": len(rows), "missing": gone, "expected": expected, "sessions": sessions}
     return Report(title, rows, ("volume",), **facts, notes=notes)
 
 
@@ -210,7 +211,7 @@ def pieces(path: str, columns: Sequence[str]) -> "Iterator[Any]":
     import pyarrow.parquet as pq
 
     # A memory map would kill the process if the file were cut short under it.
-    with pq.ParquetFile(path, read_dictionary=["ticker"], memory_map=False) as file:
+    with pq.ParquetFile(opened(path), read_dictionary=["ticker"], memory_map=False) as file:
         groups, rows = list[int](), 0
         for number in range(file.metadata.num_row_groups):
             size = file.metadata.row_group(number).num_rows

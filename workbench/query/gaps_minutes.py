@@ -86,7 +86,7 @@ def minutes(
     whole = judge(declared, day, on_record(lake, snapshots[table], declared).get(day, Facts()), True, best, now or datetime.now(UTC))
     if whole.state not in HELD:
         note = f"The whole session is {whole.state}: {whole.reason or whole.mends}."
-        return Report(f"{ticker} {day}: {whole.state}", [], root=str(lake.root), table=table, problems=0, states={}, notes=[note])
+        return Report(f"{ticker} {day}: {whole.state}", [], root=lake.where, table=table, problems=0, states={}, notes=[note])
     bars, held = bars_of(ask, declared, ticker, day)
     expected = every_minute(open_at)
     absent = [(at, part) for at, part in expected if at not in bars]
@@ -117,7 +117,7 @@ def told(lake: Lake, table: Table, ticker: str, day: date, there: int, found: li
     counts = Counter(one.state for one in found)
     said = ", ".join(f"{n:,} {state}" for state, n in sorted(counts.items()))
     title = f"{ticker} {day}: {there:,} of {there + len(found):,} minutes have a bar{f'; {said}' * bool(said)}"
-    facts = {"root": str(lake.root), "table": table.name, "ticker": ticker, "session": day}
+    facts = {"root": lake.where, "table": table.name, "ticker": ticker, "session": day}
     return Report(title, rows, ("shares",), **facts, problems=counts["missing"], states=dict(counts), notes=[])
 
 

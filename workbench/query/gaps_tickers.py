@@ -123,7 +123,7 @@ def tickers(
         title,
         shown,
         ("mends", "source", "volume"),
-        root=str(lake.root),
+        root=lake.where,
         table=table,
         best=best,
         problems=problems,

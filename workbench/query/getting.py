@@ -14,6 +14,7 @@ from uuid import UUID
 
 from workbench.errors import LakeError, UsageError
 from workbench.lake.pending import inside
+from workbench.lake.remote.where import here
 from workbench.lake.stored import typed
 from workbench.tables import quote
 from workbench.tables.record import Record
@@ -100,7 +101,7 @@ class Getting:
     def _file(self, path: str, record: Record) -> "File":
         file = self._files.get(path)
         if file is None:
-            file = self._files[path] = File(path, record)
+            file = self._files[path] = File(here(self._catalog.lake.root, path), record)
             while len(self._files) > FILES:
                 self._files.popitem(last=False)
         self._files.move_to_end(path)

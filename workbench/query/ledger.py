@@ -5,17 +5,18 @@ journal, and the journal names it.
 """
 
 import threading
+import time
 import uuid
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.errors import BrokenRule, LakeError, UsageError
-from workbench.lake import imports, keys, record_files
+from workbench.errors import BrokenRule, Busy, LakeError, UsageError, WorkbenchError
+from workbench.lake import apart, imports, keys, record_files
 from workbench.lake.delta import ATTEMPTS
 from workbench.lake.disk import disk, sync
 from workbench.lake.fold import fold
@@ -32,6 +33,8 @@ from workbench.tables.record import Field, Record
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# For so long the fold of another process is waited for.
+LASTING_S = 60.0
 # Of so many rows on, a batch goes into a file.
 LARGE = 1_000
 # The threads that have a transaction open, by the lake's root: a second would wait for the first, which would wait for it.
@@ -84,8 +87,8 @@ class Ledger:
         return self.root, threading.get_ident()
 
     @contextmanager
-    def writing(self, what: str) -> "Iterator[Within]":
-        """A transaction of the journal; `what` is written, and all of it stands when the block ends, or nothing.
+    def writing(self, what: str, *, durable: bool = False) -> "Iterator[Within]":
+        """A transaction of the journal; `what` is written, and all of it stands when the block ends, or nothing. With `durable` it stands in commits then.
 
         Raises `Busy` if others hold the journal for too long, `LakeError` if it cannot be written, `UsageError` within a `transaction`.
         """
@@ -94,7 +97,11 @@ class Ledger:
                 f"a transaction is open in this thread; nothing was written to {what}. Write by the transaction, or after its end."
             )
         with self.journal(what) as within:
+            since = within.write.last if durable else 0
             yield within
+            upto = within.write.last if durable else 0
+        if durable:
+            self.lasting(within.written, since, upto)
 
     @contextmanager
     def journal(self, what: str) -> "Iterator[Within]":
@@ -119,6 +126,38 @@ class Ledger:
             except Exception:
                 # The rows stand in the journal, and nobody must write them again; whoever folds next tells what is wrong, if it still is.
                 self.folder.wrote(name, count)
+
+    def lasting(self, names: Iterable[str], since: int, upto: int) -> None:
+        """Wait until the operations on some tables up to a number stand in commits, folding them; those above `since` are the caller's.
+
+        Raises `Busy` if another process does not end its fold, `LakeError` or `Unreachable` if it cannot be done: the journal keeps the rows then, and they
+        are folded later. Raises `BrokenRule` for rows whose keys another machine has committed first: these are not in the lake, and are forgotten.
+        """
+        odd: list[apart.Apart] = []
+        for name in names:
+            until = time.monotonic() + LASTING_S
+            while any(one.seq <= upto for one in self.operations.pending({name: 0}).operations.get(name, ())):
+                try:
+                    done = fold(self.root, self.records()[name], self.operations)
+                except WorkbenchError as fault:
+                    self.folder.wrote(name)
+                    raise LakeError(
+                        f"{fault} What was written to {name} stands in the journal of this machine, and in no commit yet: it is folded later; do not "
+                        "write it again."
+                    ) from fault
+                if done is None and time.monotonic() > until:
+                    self.folder.wrote(name)
+                    raise Busy(
+                        f"{name} is being folded by another process for {LASTING_S:.0f} s: what was written stands in the journal of this machine, and in no "
+                        "commit yet. It is folded later; do not write it again."
+                    )
+                if done is None:
+                    # Another's fold tells nobody when it ends.
+                    time.sleep(0.02)
+            odd += apart.kept(self.operations, name, since, upto)
+        if odd:
+            apart.forget(self.operations, odd)
+            raise BrokenRule(f"{apart.said(odd)}; what else was written with it stands. Look at the row that is there, and write again.")
 
     def close(self) -> None:
         """Let go of the journal, once a fold that is under way has ended."""
@@ -153,7 +192,7 @@ class Within:
             folded = shot.folded(self.write.id)
             if not told or folded >= told[0]:
                 operations = self.write.pending(record.full, folded)
-                return There(record, tuple(table.paths(shot)), decoded(record, operations, self.ledger.root))
+                return There(record, tuple(map(str, table.all_here(sorted(shot.paths)))), decoded(record, operations, self.ledger.root))
         raise LakeError(lost(self.ledger.operations.path, record.full, "nothing was written"))
 
     def number(self, record: Record, column: Field, count: int, least: int) -> int:

@@ -10,6 +10,7 @@ import duckdb
 
 from workbench.errors import QueryError, UnknownName
 from workbench.lake.declared import declared, records
+from workbench.lake.remote.where import readable
 from workbench.lake.snapshots import Snapshot
 from workbench.query import synclog
 from workbench.query.documented import View, every
@@ -45,7 +46,7 @@ def listing(snapshots: Mapping[str, Snapshot], root: str) -> Report:
     rows += [told(one.full, "table of one's own", one.doc) | blank | {"key": ", ".join(one.key)} for one in own.values()]
     rows += [told(view.call, view.kind, view.doc) | blank | {"name": named(view)} for view in known().values() if listed(view)]
     rows.sort(key=lambda row: KINDS.index(row["kind"]))
-    counted = f"rows as in {root}" if snapshots else f"no lake in {root}"
+    counted = f"rows as in {readable(root)}" if snapshots else f"no lake in {readable(root)}"
     report = Report(
         f"{len(TABLES)} tables, {len(RECORDS)} of documented platforms, {len(rows) - len(TABLES) - len(RECORDS) - len(own)} views and macros"
         f"{f', {len(own)} declared on the lake' * bool(own)}; {counted}",

@@ -81,7 +81,7 @@ class Metrics:
     def _of_lake(self) -> Iterator["Metric"]:
         from workbench import __version__
 
-        build = {"version": __version__, "python": platform.python_version(), "root": str(self._lake.root)}
+        build = {"version": __version__, "python": platform.python_version(), "root": self._lake.where}
         with suppress(WorkbenchError):
             build["format"] = str(identity(self._lake.root).format)
         yield info("workbench_build_info", "The library, and the lake that it tells of.", {"format": "", **build})

@@ -11,7 +11,7 @@ import duckdb
 
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
-from workbench.query import narrow, newest, views
+from workbench.query import ahead, narrow, newest, views
 from workbench.query.documented import Documented
 from workbench.query.inline import known
 from workbench.query.streams import with_frames
@@ -38,6 +38,10 @@ class Logged:
     version: int
     files: list[tuple[str | None, str]]
     times: "pa.Table | None" = None
+
+    def named(self, numbers: Sequence[int]) -> list[str]:
+        """The paths of some files below the table's folder."""
+        return [self.times["path"][n].as_py() for n in numbers] if self.times else []
 
     @cached_property
     def _ends(self) -> list[list[int]]:
@@ -172,6 +176,8 @@ class Narrowing:
                 sources.append(quote(one.table.name))
                 continue
             fewer = True
+            if one.shot.stats is not None:
+                ahead.ends(self._lake[one.table.name].folder, one.logged.named(one.numbers))
             sources.append(f"({few(one.table, one.shot, files, one.numbers, one.tickers)})")
         return re.sub(r"\b__lake(\d+)\b", lambda hole: sources[int(hole[1])], text) if fewer else None
 

@@ -63,16 +63,16 @@ def turned(lake: Lake, turns: Sequence[rewinding.Turn], what: str, id: str, note
     bad = sum(bool(one.why) for one in turns)
     did = f"would go back to {what}{f'; {bad} of them cannot' * bool(bad)}; nothing was changed" if dry_run else f"went back to {what}"
     title = (
-        f"{lake.root}: {len(rows)} table{'s' * (len(rows) != 1)} {did}"
+        f"{lake.where}: {len(rows)} table{'s' * (len(rows) != 1)} {did}"
         if rows
-        else f"{lake.root}: nothing to do: all stands as it did at {what}"
+        else f"{lake.where}: nothing to do: all stands as it did at {what}"
     )
     stays = f"What stays: {rewinding.STAYS}. A refresh lands again what its sources have and these versions lack: mend the source first."
     return Report(
         title,
         rows,
         ("files_in", "files_out", "first", "last", "at"),
-        root=str(lake.root),
+        root=lake.where,
         rewind=id,
         dry_run=dry_run,
         notes=[*notes, *[stays] * bool(rows), *unfolded(lake, turns)],
@@ -134,10 +134,10 @@ def history(lake: Lake, name: str, limit: int | None) -> Report:
     ]
     shown = f", the newest {len(rows):,} of them" * (len(rows) < len(every))
     report = Report(
-        f"{table.name} in {lake.root}: {len(every):,} commits{shown}",
+        f"{table.name} in {lake.where}: {len(every):,} commits{shown}",
         rows,
         ("pid", "library", "run", "files_removed", "files_added", "last", "first", "command", "source"),
-        root=str(lake.root),
+        root=lake.where,
         table=table.name,
         commits=len(every),
     )
@@ -182,7 +182,7 @@ def diff(lake: Lake, settings: Settings, name: str, old: int | datetime, new: in
         "bytes_read": found.size,
         "proven": found.proven,
     }
-    return Report(title, found.sample, (), root=str(lake.root), **facts)
+    return Report(title, found.sample, (), root=lake.where, **facts)
 
 
 # ---------------------------------------------------------------------- forward
@@ -198,4 +198,4 @@ def migrated(lake: Lake, *, dry_run: bool) -> Report:
         if rows
         else f"nothing to do: the lake is of format {FORMAT}, and has every declared column"
     )
-    return Report(f"{lake.root}: {many}", rows, root=str(lake.root), dry_run=dry_run, format=formats.held(lake))
+    return Report(f"{lake.where}: {many}", rows, root=lake.where, dry_run=dry_run, format=formats.held(lake))

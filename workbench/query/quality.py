@@ -255,7 +255,7 @@ def report(
         title,
         shown,
         ("rows", "why"),
-        root=str(lake.root),
+        root=lake.where,
         table=table.name,
         conditions=dict(states),
         counts=counts,

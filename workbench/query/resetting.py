@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from workbench.lake.remote.where import readable
 from workbench.lake.reset import STAYS, Done, Going
 from workbench.query.report import Report, sized
 
@@ -38,8 +39,8 @@ def report(root: Path, tables: Sequence[Going], did: str, id: str, notes: Sequen
     ]
     count, size = sum(one.rows for one in tables), sum(one.size for one in tables)
     what = f"{count:,} rows of {len(tables)} table{'s' * (len(tables) != 1)}, {sized(size)}, {did}"
-    title = f"{root}: {what if tables else 'nothing to reset: these tables are empty'}"
+    title = f"{readable(root)}: {what if tables else 'nothing to reset: these tables are empty'}"
     # What stays is told before it is done; to bring rows back takes nothing away.
     stays = [] if undo else [f"What stays: {STAYS}."]
     facts = {"reset": id, "dry_run": dry_run, "rows_total": count, "bytes": size, "notes": [*notes, *stays]}
-    return Report(title, rows, ("files", "first", "last"), root=str(root), **facts)
+    return Report(title, rows, ("files", "first", "last"), root=readable(root), **facts)

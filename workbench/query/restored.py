@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from workbench.lake.remote.where import readable
 from workbench.lake.restoring import restore
 from workbench.lake.restoring.building import Say
 from workbench.lake.restoring.restore import Plan, Restored
@@ -21,13 +22,13 @@ def planned(plan: Plan) -> Report:
     manifest = plan.manifest
     size = sum(one.size for one in manifest.files)
     rows = [{"table": name, "version": state.version, "rows": state.rows} for name, state in sorted(manifest.tables.items())]
-    title = f"snapshot {manifest.id} of {manifest.root} ({len(manifest.files):,} files, {sized(size)}) comes to {plan.root}"
+    title = f"snapshot {manifest.id} of {manifest.root} ({len(manifest.files):,} files, {sized(size)}) comes to {readable(plan.root)}"
     notes = list(plan.notes)
     if plan.target.kind == "lake":
         title += f", in the place of {plan.target}"
         notes.append(f"what is there is kept beside, as a folder with .before-{manifest.id} in its name")
     return Report(
-        title, rows, where=plan.where, snapshot=manifest.id, at=manifest.at, root=str(plan.root), there=str(plan.target), notes=notes
+        title, rows, where=plan.where, snapshot=manifest.id, at=manifest.at, root=readable(plan.root), there=str(plan.target), notes=notes
     )
 
 
@@ -35,16 +36,14 @@ def told(done: Restored) -> Report:
     """What a restore did: a row for each table that came."""
     rows = [{"table": name, "version": state.version, "rows": state.rows} for name, state in sorted(done.tables.items())]
     rate = f" at {sized(done.size / done.seconds)}/s" if done.seconds and done.fetched else ""
-    title = (
-        f"{done.root} holds snapshot {done.snapshot}, of {done.at}: {done.files:,} files, {sized(done.size)}, in {done.seconds:.1f} s{rate}"
-    )
+    title = f"{readable(done.root)} holds snapshot {done.snapshot}, of {done.at}: {done.files:,} files, {sized(done.size)}, in {done.seconds:.1f} s{rate}"
     notes = [*done.notes]
     if done.found:
         notes.insert(0, f"{done.found:,} files stood there from a run that did not come to its end, and were kept")
     return Report(
         title,
         rows,
-        root=str(done.root),
+        root=readable(done.root),
         where=done.where,
         snapshot=done.snapshot,
         at=done.at,

@@ -15,9 +15,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import BadRange, LakeError, UsageError
+from workbench.lake.remote.where import opened
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.lake.types import polars_type
+from workbench.query import ahead
 from workbench.tables import TABLES, Table, find
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ class Footers:
             if path in self._held:
                 self._held.move_to_end(path)
                 return self._held[path][:2]
-        meta = pq.read_metadata(path)
+        meta = pq.read_metadata(opened(path))
         held = (meta, groups(meta), meta.serialized_size)
         with self._lock:
             if path not in self._held:
@@ -177,11 +179,11 @@ class Rows:
         )
 
     def _from_table(self, table: Table, wanted: Request, each: Each | None) -> "pl.DataFrame":
-        folder = self.lake[table.name].folder
+        log = self.lake[table.name]
         hot, cold = prune(self.shots(table.name), wanted)
         try:
-            pieces = gather([f"{folder}/{path}" for path in cold], wanted, self.threads, each)
-            pieces += from_hot([f"{folder}/{path}" for path in hot], wanted)
+            pieces = gather([f"{log.folder}/{path}" for path in cold], wanted, self.threads, each)
+            pieces += log.with_here(hot, lambda paths: from_hot(list(map(str, paths)), wanted))
         except OSError as fault:
             raise LakeError(
                 f"a file of {table.name} cannot be read ({fault}); nothing was given. `workbench verify` says what is wrong with the lake "
@@ -263,11 +265,17 @@ def from_hot(paths: Sequence[str], wanted: Request) -> list[Piece]:
 
 def gather(paths: Sequence[str], wanted: Request, threads: int, each: Each | None) -> list[Piece]:
     """The wanted rows of some files, or what `each` makes of them, several files at a time where that is worth a thread."""
-    chosen = [(path, meta, groups) for path in paths for meta, groups in [some(path, wanted)] if groups]
+    ahead.each(paths, FOOTERS_READ)
+    chosen = [
+        (ahead.source(path, meta, [group.number for group in groups], wanted.columns), meta, groups)
+        for path in paths
+        for meta, groups in [some(path, wanted)]
+        if groups
+    ]
     few = sum(group.rows for _, _, groups in chosen for group in groups) <= FEW_ROWS
     alone = threads == 1 or few or len(chosen) < 2
 
-    def one(file: tuple[str, Any, list[Group]]) -> list[Piece]:
+    def one(file: tuple[Any, Any, list[Group]]) -> list[Piece]:
         return from_file(*file, wanted, alone and threads > 1 and not few)
 
     names = [name for name in wanted.columns if name != "ticker"]
@@ -289,14 +297,14 @@ def some(path: str, wanted: Request) -> tuple[Any, list[Group]]:
     return meta, [group for group in known if wanted.touches(group.low, group.high) and wanted.overlaps(group.first, group.last)]
 
 
-def from_file(path: str, meta: Any, chosen: Sequence[Group], wanted: Request, parallel: bool) -> list[Piece]:
-    """The wanted rows of a file: of the row groups that may hold some, cut to the tickers and sessions wanted."""
+def from_file(source: Any, meta: Any, chosen: Sequence[Group], wanted: Request, parallel: bool) -> list[Piece]:
+    """The wanted rows of a file, or what reads it: of the row groups that may hold some, cut to the tickers and sessions wanted."""
     import pyarrow.parquet as pq
 
     sole = chosen[0].low if all(group.low == group.high == chosen[0].low for group in chosen) else None
     columns = [name for name in wanted.columns if name != "ticker"] + ["ticker"] * (sole is None)
     # A memory map would kill the process if the file were cut short under it.
-    with pq.ParquetFile(path, metadata=meta, read_dictionary=["ticker"] * (sole is None), memory_map=False) as file:
+    with pq.ParquetFile(source, metadata=meta, read_dictionary=["ticker"] * (sole is None), memory_map=False) as file:
         rows = file.read_row_groups([group.number for group in chosen], columns, use_threads=parallel)
     days = not all(wanted.holds(group.first, group.last) for group in chosen)
     return cut(rows, wanted, sole, days)

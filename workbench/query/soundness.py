@@ -13,9 +13,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from workbench.config import Settings
+from workbench.errors import WorkbenchError
 from workbench.lake.backup import notes
 from workbench.lake.history import COMMIT_DIGITS
-from workbench.lake.identity import FORMAT, expect_known
+from workbench.lake.identity import FORMAT, NAME, expect_known
+from workbench.lake.remote.where import remote_of
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query.checks import Check, State
@@ -29,6 +31,8 @@ AHEAD_S = 60.0
 BACKUP_H, DRILL_H = 48.0, 24.0 * 92
 # What every Parquet file ends with.
 PARQUET = b"PAR1"
+# A bucket that takes longer for a small answer is far away, or overloaded.
+SLOW_S = 1.0
 
 
 def named(lake: Lake) -> Check:
@@ -39,7 +43,7 @@ def named(lake: Lake) -> Check:
             "bad",
             None,
             "format",
-            f"{lake.root} holds no lake. Make one with `workbench refresh`, or name another root in WORKBENCH_DATA.",
+            f"{lake.where} holds no lake. Make one with `workbench refresh`, or name another root in WORKBENCH_DATA.",
         )
     found = expect_known(lake.root)
     if found.format < FORMAT:
@@ -199,3 +203,27 @@ def backed_up(lake: Lake, settings: Settings | None) -> list[Check]:
         else:
             found.append(Check(kind, "good", hours, "hours", f"{when}."))
     return found
+
+
+# ---------------------------------------------------------------------- the bucket
+
+
+def answering(lake: Lake) -> list[Check]:
+    """Whether the bucket that a lake stands in answers, and how long a look takes; nothing of a lake in a folder."""
+    remote = remote_of(lake.root)
+    if remote is None:
+        return []
+    began = time.monotonic()
+    try:
+        there = remote.size(NAME)
+    except WorkbenchError as fault:
+        return [Check("bucket", "bad", time.monotonic() - began, "seconds", str(fault))]
+    took = time.monotonic() - began
+    if there is None:
+        return [Check("bucket", "bad", took, "seconds", f"{remote.where} answers, and holds no {NAME}: no lake is there any more.")]
+    told = f"{remote.where} answers within {took * 1000:,.0f} ms."
+    if took > SLOW_S:
+        return [
+            Check("bucket", "look", took, "seconds", f"{told} Every refresh and every look for new rows waits so long: see to the network.")
+        ]
+    return [Check("bucket", "good", took, "seconds", told)]

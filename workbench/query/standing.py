@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from workbench import sessions
 from workbench.config import Settings
 from workbench.errors import LakeError, WorkbenchError
-from workbench.lake import modes
+from workbench.lake import apart, modes
 from workbench.lake.journal import NOTHING, Attempt, Journal
 from workbench.lake.operations import Operations
 from workbench.lake.records import written
+from workbench.lake.remote.where import remote_of
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query import soundness
@@ -107,6 +108,7 @@ def health(lake: Lake, shown: Mapping[str, Snapshot] | None = None, ran: Ran = t
             ("log", "damaged", lambda: [soundness.whole(lake)]),
             ("freshness", "sessions", lambda: [fresh(lake, shots)]),
             ("quarantine", "refused", lambda: [refused(lake, shots)]),
+            ("bucket", "seconds", lambda: soundness.answering(lake)),
             ("disk", "bytes", lambda: [room(lake)]),
             ("writing", "shut folders", lambda: [writable(lake)]),
             ("journal", "bytes", lambda: [journals(lake)]),
@@ -131,10 +133,10 @@ def health(lake: Lake, shown: Mapping[str, Snapshot] | None = None, ran: Ran = t
     )
     checks.sort(key=lambda one: order[one.state])
     status: Status = {"bad": "unhealthy", "look": "degraded", "good": "healthy"}[checks[0].state]  # type: ignore[assignment]
-    facts: dict[str, Any] = {"status": status, "database": str(lake.root), "size_bytes": sum(sizes)}
+    facts: dict[str, Any] = {"status": status, "database": lake.where, "size_bytes": sum(sizes)}
     facts |= {"timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
     facts |= {"error": checks[0].told} if status == "unhealthy" else {}
-    return Report(title, [vars(one) | {} for one in checks], root=str(lake.root), problems=len(problems), **facts)
+    return Report(title, [vars(one) | {} for one in checks], root=lake.where, problems=len(problems), **facts)
 
 
 def looked(name: str, unit: str, look: Callable[[], list[Check]]) -> list[Check]:
@@ -214,7 +216,7 @@ def refused(lake: Lake, shots: Mapping[str, Snapshot]) -> Check:
         return Check("quarantine", "good", 0, "refused", "Nothing stands in quarantine.")
     files, rows = sum(one.whole for one in found), sum(one.rows for one in found)
     where = ", ".join(sorted({one.table for one in found}))
-    told = f"{files:,} file{'s' * (files != 1)} and {rows:,} row{'s' * (rows != 1)} were refused, of {where}; `workbench gaps` says why, and {lake.root / 'quarantine'} keeps them."
+    told = f"{files:,} file{'s' * (files != 1)} and {rows:,} row{'s' * (rows != 1)} were refused, of {where}; `workbench gaps` says why, and {lake.where}/quarantine keeps them."
     return Check("quarantine", "look", len(found), "refused", told)
 
 
@@ -225,7 +227,8 @@ def room(lake: Lake) -> Check:
     except OSError as fault:
         return Check("disk", "bad", None, "bytes", f"{lake.root} cannot be looked at ({fault.strerror}).")
     state: State = "bad" if disk.free < FULL_BYTES else "look" if disk.free < min(FREE_BYTES, disk.total * FREE_SHARE) else "good"
-    told = f"{sized(disk.free)} of {sized(disk.total)} are free."
+    whose = f" on the disk of this machine's cache, {lake.root}" * (remote_of(lake.root) is not None)
+    told = f"{sized(disk.free)} of {sized(disk.total)} are free{whose}."
     return Check("disk", state, disk.free, "bytes", told + " Make room before the next refresh." * (state != "good"))
 
 
@@ -237,7 +240,8 @@ def writable(lake: Lake) -> Check:
         return Check(
             "writing", "look", len(shut), "shut folders", f"{shut[0]} cannot be written: the lake can be asked, and nothing lands."
         )
-    return Check("writing", "good", 0, "shut folders", "The lake can be written.")
+    told = "Drafts and the journal can be written; whether keys may write to the bucket shows when something lands."
+    return Check("writing", "good", 0, "shut folders", told if remote_of(lake.root) else "The lake can be written.")
 
 
 def journals(lake: Lake) -> Check:
@@ -248,6 +252,7 @@ def journals(lake: Lake) -> Check:
     operations = Operations(lake.root)
     try:
         waits = sum(count for count, _ in operations.held().values())
+        odd = apart.kept(operations)
         # A large one takes its time to be read: `workbench verify` does.
         if size <= JOURNAL_BYTES and (damage := operations.damage(deep=False)):
             return Check("journal", "bad", size, "bytes", f"{operations.path} is damaged: {damage}. Bring it back from a backup.")
@@ -257,8 +262,10 @@ def journals(lake: Lake) -> Check:
         operations.close()
     if waits:
         told += f" {waits:,} row{'s' * (waits != 1)} of documented tables stand in them yet."
-    state: State = "look" if size > JOURNAL_BYTES else "good"
-    return Check("journal", state, size, "bytes", told + " `workbench maintain` folds them into files." * (state != "good"))
+    told += " `workbench maintain` folds them into files." * (size > JOURNAL_BYTES)
+    if odd:
+        told += f" {apart.said(odd)}: `workbench fold --apart` shows them."
+    return Check("journal", "look" if odd or size > JOURNAL_BYTES else "good", size, "bytes", told)
 
 
 def refreshed(lake: Lake, shots: Mapping[str, Snapshot]) -> list[Check]:

@@ -59,8 +59,8 @@ def status(lake: Lake, snapshots: Mapping[str, Snapshot], best: str = "polygon_s
     size = sum(row["bytes"] for row in rows)  # type: ignore[misc]
     ends = [day for row in rows for day in (row["first"], row["last"]) if isinstance(day, date)]
     span = f", sessions {min(ends)} to {max(ends)}" if ends else ""
-    title = f"{lake.root}: {total:,} rows in {len(rows)} tables, {sized(size)}{span}"
-    return Report(title, rows, ("files", "landed_at", "bytes"), root=str(lake.root), total_rows=total, total_bytes=size)
+    title = f"{lake.where}: {total:,} rows in {len(rows)} tables, {sized(size)}{span}"
+    return Report(title, rows, ("files", "landed_at", "bytes"), root=lake.where, total_rows=total, total_bytes=size)
 
 
 def spans(shot: Snapshot) -> set[date]:
@@ -138,7 +138,7 @@ def coverage(
         + [f"{retired} retired since"] * bool(retired)
     )
     title = f"{name}: {', '.join([f'{landed_days} of {len(rows)} sessions from {first} to {last} landed', *also])}"
-    return Report(title, rows, ("landed_at", "source"), root=str(lake.root), table=name)
+    return Report(title, rows, ("landed_at", "source"), root=lake.where, table=name)
 
 
 def tickers(ask: Callable[..., Any], tables: Sequence[str], symbols: Sequence[str]) -> Report:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.lake.maintain import Done, Upkeep
+from workbench.lake.remote.where import readable
 from workbench.lake.retention import Leaving
 from workbench.query.report import Report, sized
 
@@ -29,9 +30,9 @@ def upkept(root: Path, upkeep: Upkeep, notes: Sequence[str] = ()) -> Report:
     told = [sentence(upkeep.done, outcome) for outcome in ("summed up", "compacted", "archived", "dropped", "removed")]
     bad = sum(one.outcome in ("refused", "busy", "failed", "overtaken") for one in upkeep.done)
     told += [f"{bad} not done"] * bool(bad) + [f"{upkeep.left} left for the next run"] * bool(upkeep.left)
-    title = f"{root}: {'; '.join(filter(None, told)) or 'nothing to do'}, in {upkeep.seconds:.1f} s"
+    title = f"{readable(root)}: {'; '.join(filter(None, told)) or 'nothing to do'}, in {upkeep.seconds:.1f} s"
     facts = {"left": upkeep.left, "seconds": round(upkeep.seconds, 3), "exit_status": upkeep.exit_status, "notes": list(notes)}
-    return Report(title, rows, ("seconds", "new_files"), root=str(root), **facts)
+    return Report(title, rows, ("seconds", "new_files"), root=readable(root), **facts)
 
 
 def sentence(done: Sequence[Done], outcome: str) -> str:
@@ -71,6 +72,6 @@ def leaving(root: Path, plan: Sequence[Leaving], *, policies: int) -> Report:
         f"{len(going)} chunks, {sum(one.rows for one in going):,} rows, {sized(sum(one.size for one in going))}, would leave; nothing did"
     )
     refused = f", {len(plan) - len(going)} refused" * (len(going) < len(plan))
-    title = f"{root}: {what}{refused}" if policies else f"{root}: workbench.toml has no [retention]: everything is kept"
+    title = f"{readable(root)}: {what}{refused}" if policies else f"{root}: workbench.toml has no [retention]: everything is kept"
     status = 3 if refused else 0
-    return Report(title, rows, ("files", "first", "last"), root=str(root), dry_run=True, exit_status=status, notes=[])
+    return Report(title, rows, ("files", "first", "last"), root=readable(root), dry_run=True, exit_status=status, notes=[])

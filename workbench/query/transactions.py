@@ -78,10 +78,14 @@ class Transaction(Verbs):
         find: Callable[[str], Record],
         get: Callable[[str, object], dict[str, Any] | None],
         settle: Callable[[Within], None],
+        *,
+        durable: bool = False,
     ):
         self._ledger, self._find, self._get, self._settle = ledger, find, get, settle
         self._stack = ExitStack()
         self._open: Within | None = None
+        # Whether its end waits for commits, and the newest operation before it.
+        self._durable, self._since = durable, 0
         self._thread: int | None = None
         self._pid = 0
         self._ended = False
@@ -105,9 +109,13 @@ class Transaction(Verbs):
     def __exit__(self, *exc: Any) -> None:
         OPEN.discard((self._ledger.root, self._thread or 0))
         self._ended = True
+        within = self._open
+        upto = within.write.last if within and exc[0] is None and self._durable else 0
         self._stack.__exit__(*exc)
-        if self._open and exc[0] is None:
-            self._settle(self._open)
+        if within and exc[0] is None:
+            self._settle(within)
+            if upto:
+                self._ledger.lasting(within.written, self._since, upto)
 
     def _to(self, table: str) -> Record:
         self._expect_open()
@@ -124,11 +132,16 @@ class Transaction(Verbs):
             raise UsageError("this transaction is that of the process that this one was forked from; nothing was written. Begin one here.")
 
     @contextmanager
-    def _within(self, what: str) -> Iterator[Within]:
+    def _within(self, what: str, *, durable: bool = False) -> Iterator[Within]:
         """The one transaction, begun by the first verb; what a verb wrote that fails is taken back, and the rest stands."""
         self._expect_open()
+        if durable and not self._durable:
+            raise UsageError(
+                "a transaction ends whole, and so its end is what waits; nothing was written. Begin it with bench.transaction(durable=True)."
+            )
         if self._open is None:
             self._open = self._stack.enter_context(self._ledger.journal(f"{what}, nor by the transaction to any table"))
+            self._since = self._open.write.last
         within = self._open
         within.write.con.execute("SAVEPOINT verb")
         try:

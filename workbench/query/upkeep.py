@@ -1,10 +1,12 @@
 """What keeping the lake gives to look at: reports of verify, vacuum and clean."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from workbench.lake.leftovers import Leftover
-from workbench.lake.vacuum import Vacuumed
+from workbench.lake.remote.where import readable
+from workbench.lake.vacuum import FLOOR, Vacuumed, ages
 from workbench.lake.verify import Verified
 from workbench.query.report import Report, sized
 
@@ -23,17 +25,17 @@ def verified(root: Path, found: Verified) -> Report:
         else f"{found.files / max(found.seconds, 1e-3):,.0f} files/s"
     )
     title = (
-        f"{root}: {verdict}{f', {notes} notes' * (notes > 0)} in {found.tables} tables; {found.commits:,} commits, {found.landings:,} landing "
+        f"{readable(root)}: {verdict}{f', {notes} notes' * (notes > 0)} in {found.tables} tables; {found.commits:,} commits, {found.landings:,} landing "
         f"records, {found.files:,} files ({sized(found.size)}), {depth} in {found.seconds:.1f} s ({rate})"
     )
     facts = {name: getattr(found, name) for name in ("deep", "tables", "commits", "landings", "files", "size")} | {
         "rows_read": found.rows * found.deep
     }
-    return Report(title, rows, ("kind",), root=str(root), faults=faults, seconds=round(found.seconds, 3), **facts)
+    return Report(title, rows, ("kind",), root=readable(root), faults=faults, seconds=round(found.seconds, 3), **facts)
 
 
-def vacuumed(root: Path, found: Sequence[Vacuumed], keep: str, *, dry_run: bool) -> Report:
-    """Files and bytes by table."""
+def vacuumed(root: Path, found: Sequence[Vacuumed], keep: str, age: timedelta, *, dry_run: bool) -> Report:
+    """Files and bytes by table. `keep` is the age that was asked for, as it was asked."""
     rows = [
         {
             "table": one.table,
@@ -48,8 +50,16 @@ def vacuumed(root: Path, found: Sequence[Vacuumed], keep: str, *, dry_run: bool)
     ]
     files, size = (sum(len(one.retired) + len(one.orphans) for one in found), sum(one.size for one in found))
     did = "would be removed; nothing was" if dry_run else "removed"
-    title = f"{root}: {files:,} files, {sized(size)}, {did} (replaced more than {keep} ago, or never committed)"
-    return Report(title, rows, ("folders",), root=str(root), files=files, bytes=size, dry_run=dry_run)
+    title = f"{readable(root)}: {files:,} files, {sized(size)}, {did} (replaced more than {keep} ago, or never committed)"
+    notes = [floor] if (floor := floored(root, age)) else []
+    return Report(title, rows, ("folders",), root=readable(root), files=files, bytes=size, dry_run=dry_run, notes=notes)
+
+
+def floored(root: Path, keep: timedelta) -> str:
+    """That a vacuum of a bucket keeps files for longer than it was asked to; empty if it does not."""
+    if ages(root, keep, keep)[0] == keep:
+        return ""
+    return f"files that were put into the bucket or replaced there within {FLOOR} stay, whatever is asked for: another machine may be about to commit or read them"
 
 
 def cleaned(root: Path, found: Sequence[Leftover], *, dry_run: bool) -> Report:
@@ -57,4 +67,4 @@ def cleaned(root: Path, found: Sequence[Leftover], *, dry_run: bool) -> Report:
     size = sum(one.size for one in found)
     did = "would be removed; nothing was" if dry_run else "removed"
     rows = [{"kind": one.kind, "bytes": one.size, "path": str(one.path)} for one in found]
-    return Report(f"{root}: {len(found)} leftovers, {sized(size)}, {did}", rows, root=str(root), bytes=size, dry_run=dry_run)
+    return Report(f"{readable(root)}: {len(found)} leftovers, {sized(size)}, {did}", rows, root=readable(root), bytes=size, dry_run=dry_run)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from workbench.lake.remote.where import readable
 from workbench.lake.snapshots import Snapshot
 from workbench.tables import Table, quote
 from workbench.tables.spec import period_of
@@ -30,12 +31,13 @@ def select(table: Table, snapshot: Snapshot, folder: Path) -> str:
         return table.empty
     widened = snapshot.widened
     held: dict[int, dict[str | None, list[str]]] = {}
+    start = readable(folder)
     spans: dict[int, tuple[list[date], list[datetime]]] = {}
     fields = (snapshot.stats[name].to_pylist() for name in ("path", "chunk", "bucket", "first", "last", "since", "until"))
     age = ages(table, snapshot)
     for path, chunk, bucket, first, last, since, until, kept in zip(*fields, ranges(snapshot), strict=True):
         which = age(chunk, bucket)
-        held.setdefault(which, {}).setdefault(kept, []).append(literal(f"{folder}/{path}"))
+        held.setdefault(which, {}).setdefault(kept, []).append(literal(f"{start}/{path}"))
         sessions, instants = spans.setdefault(which, ([], []))
         sessions += (first, last)
         instants += (since, until)
@@ -86,7 +88,7 @@ def few(
 def located(snapshot: Snapshot, folder: Path) -> list[tuple[str | None, str]]:
     """Range and path, as a literal, of a snapshot's files."""
     assert snapshot.stats is not None
-    start = f"{folder}/"
+    start = f"{readable(folder)}/"
     return [(bucket, literal(start + path)) for bucket, path in zip(ranges(snapshot), snapshot.stats["path"].to_pylist(), strict=True)]
 
 

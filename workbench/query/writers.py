@@ -8,6 +8,7 @@ from workbench.errors import UsageError
 from workbench.lake import keys
 from workbench.lake.operations import Write, key_text, newest
 from workbench.lake.pending import encoder
+from workbench.lake.remote.where import remote_of
 from workbench.query.ledger import OPEN, Ledger, Within
 from workbench.query.provenance import DEFINITIONS, STRATEGIES, VERSION, defined, follows, hashed, hashes
 from workbench.query.rowwise import Odd, Rowwise
@@ -28,10 +29,14 @@ Get = Callable[[str, object], dict[str, Any] | None]
 class Writer:
     """Takes single rows of one table: `with bench.writer("kraken_bot.signals") as w: key = w.append(row)`. Safe for threads."""
 
-    def __init__(self, ledger: Ledger, record: Record, filling: Filling, get: Get, settle: Callable[[Within], None]):
+    def __init__(
+        self, ledger: Ledger, record: Record, filling: Filling, get: Get, settle: Callable[[Within], None], *, durable: bool = False
+    ):
         self.record = record
         self._ledger, self._filling, self._get, self._settle = ledger, filling, get, settle
-        self._wrote = ledger.folder.wrote
+        self._wrote, self._durable = ledger.folder.wrote, durable
+        # Of a lake in a bucket, whose numbers other machines give, too.
+        self._shared = remote_of(ledger.root) is not None
         self._rowwise, self._encode = Rowwise(record, filling), encoder(record)
         records = ledger.records()
         self._serials = [one.name for one in record.columns if one.serial]
@@ -67,9 +72,14 @@ class Writer:
             made[VERSION] = self._theirs(made)
         try:
             with self._ledger.operations.writing() as write:
+                since = write.last if self._durable else 0
                 key = self._put(write, made)
+                upto = write.last if self._durable else 0
         except Odd:
             return self._judged(row)
+        if self._durable:
+            self._ledger.lasting((self.record.full,), since, upto)
+            return key
         self._wrote(self.record.full)
         return key
 
@@ -103,14 +113,14 @@ class Writer:
     def _number(self, write: Write, name: str) -> int:
         """A fresh number."""
         # Of a table with rows of before the journal, the first is found by its log.
-        told = write.con.execute(NUMBER, (self.record.full, name, MOST)).fetchall()
+        told = [] if self._shared else write.con.execute(NUMBER, (self.record.full, name, MOST)).fetchall()
         return int(told[0][0]) if told else Within(self._ledger, write).number(self.record, self.record[name], 1, 0)
 
     def _judged(self, row: object) -> Any:
         """Write a row by the way of batches, which tells what is wrong with it."""
         record = self.record
         batch = staged(record, [row], self._filling)
-        with self._ledger.writing(record.full) as within:
+        with self._ledger.writing(record.full, durable=self._durable) as within:
             rows = checked(within, batch)
             within.put(record, rows, replaces=False)
         self._settle(within)

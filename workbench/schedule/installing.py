@@ -52,13 +52,13 @@ def planned(settings: "Settings", how: How) -> Installation:
         return Installation(settings.root, how, {"crontab": f"{begin}\n* * * * * {line}\n{end}\n"})
     name, folder = unit(settings.root), units()
     service = (
-        f"[Unit]\nDescription=workbench: begin what is due in {escaped(str(settings.root))}\n\n[Service]\nType=oneshot\n"
+        f"[Unit]\nDescription=workbench: begin what is due in {escaped(settings.where)}\n\n[Service]\nType=oneshot\n"
         f"WorkingDirectory={escaped(str(settings.project))}\nExecStart={' '.join(quoted(word) for word in words(settings))}\n"
         # Runs go on when the look that began them ends.
         "KillMode=process\n"
     )
     timer = (
-        f"[Unit]\nDescription=workbench: look every minute for what is due in {escaped(str(settings.root))}\n\n[Timer]\nOnCalendar=minutely\n"
+        f"[Unit]\nDescription=workbench: look every minute for what is due in {escaped(settings.where)}\n\n[Timer]\nOnCalendar=minutely\n"
         "AccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n"
     )
     return Installation(settings.root, how, {str(folder / f"{name}.service"): service, str(folder / f"{name}.timer"): timer})

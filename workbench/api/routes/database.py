@@ -59,7 +59,7 @@ def started(service: Service, asked: RefreshAsked, by: str) -> tuple[Run, bool]:
     words += ["--again"] * asked.again + ["--reset", "--yes"] * asked.reset
     # The same as Python would say, before anything is begun: which source, and whether there are keys for it.
     _ = settings.chosen_source
-    return start_or_follow(settings, (*words, "--jsonl", "--data", str(settings.root)), kind=KIND, by=by)
+    return start_or_follow(settings, (*words, "--jsonl", "--data", settings.where), kind=KIND, by=by)
 
 
 @routes.get("/database/status", summary="What the lake holds", responses=faults(), tags=["database"])
@@ -145,7 +145,7 @@ def looked(service: Service) -> dict[str, Any]:
     try:
         report = service.bench.health()
     except WorkbenchError as fault:
-        told = {"status": "unhealthy", "database": str(service.bench.lake.root), "size_bytes": 0, "timestamp": now(), "error": str(fault)}
+        told = {"status": "unhealthy", "database": service.bench.lake.where, "size_bytes": 0, "timestamp": now(), "error": str(fault)}
         return {**service.outward.value(told), "checks": []}
     told = {name: report.facts[name] for name in ("status", "database", "size_bytes", "timestamp", "error") if name in report.facts}
     checks = [{name: row[name] for name in ("name", "state", "told")} for row in report.rows]

@@ -153,7 +153,7 @@ class Guarded:
 
     def __repr__(self) -> str:
         told = "all schemas" if self.schemas is None else ", ".join(self.schemas)
-        return f"<Guarded of {self._bench.lake.root}: {told}>"
+        return f"<Guarded of {self._bench.lake.where}: {told}>"
 
     def __enter__(self) -> Self:
         return self
