@@ -5,17 +5,23 @@ import os
 import shutil
 import signal
 import tempfile
+import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 from farend import FarEnd
+from farproxy import FarProxy, farproxy
 from s3server import S3, StandIn, seaweed, weed
 
+from workbench.config import Settings
 from workbench.lake.maintain import after_refresh as AFTER_REFRESH  # noqa: N812
+from workbench.lake.remote.where import remote_of
 
 if TYPE_CHECKING:
     from apiserver import Ground
@@ -23,6 +29,13 @@ if TYPE_CHECKING:
 # Where files are written without waiting for a disk, and how much room a run may need there.
 IN_MEMORY, ROOM = Path("/dev/shm"), 3_000_000_000
 HELD = pytest.StashKey[str]()
+
+# The modules whose lakes stand in folders and, again, in a bucket; and what tests there call their lakes.
+CORE = {
+    "test_landing", "test_refresh", "test_tiering", "test_retention", "test_vacuum", "test_reset", "test_rewinding", "test_rollups", "test_lone_days",
+    "test_reference", "test_supersede", "test_maintain", "test_lost",
+}  # fmt: skip
+BUCKETS = ("lake", "data", "together", "alone", "other", "part")
 
 
 # The same examples every time: a new one that finds a fault is for `make fuzz`, and no reason that a change is refused which has nothing to do with it.
@@ -39,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Nor on who runs them: what a shell starts behind itself takes no Ctrl-C, and hands that on to the processes that it starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line("markers", "on_disk: says of a disk what has no meaning in a bucket")
+    config.addinivalue_line("markers", "core: runs with a lake in a bucket, too, in the fast suite")
     if config.option.basetemp or "PYTEST_DEBUG_TEMPROOT" in os.environ or hasattr(config, "workerinput"):
         return
     if os.access(IN_MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(IN_MEMORY).free > ROOM:
@@ -73,6 +88,10 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[P
             make(folder)
             kept[make] = folder
         shutil.copytree(kept[make], to, symlinks=True, dirs_exist_ok=True)
+        for root in (to / name for name in BUCKETS):
+            if (remote := remote_of(root)) and root.exists():
+                truth = [path for below in ("lake.json", "lake", "quarantine") for path in (root / below, *(root / below).rglob("*"))]
+                remote.each(lambda path: remote.upload(path, remote.name(path)), [path for path in truth if path.is_file()])
 
     return copied
 
@@ -96,6 +115,56 @@ def deep() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The core of the suite runs twice: with its lakes in folders, and in a bucket. What says of a disk is marked `on_disk`."""
+    name = metafunc.module.__name__.rpartition(".")[2]
+    if name not in CORE or "tmp_path" not in metafunc.fixturenames or metafunc.definition.get_closest_marker("on_disk"):
+        return
+    marks = [pytest.mark.s3, *([] if metafunc.definition.get_closest_marker("core") else [pytest.mark.long])]
+    metafunc.parametrize("tmp_path", ["local", pytest.param("s3", marks=marks)], indirect=True)
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own. With "s3" as its parameter, a lake at `lake` or `data` in it stands in an empty bucket of that name."""
+    if getattr(request, "param", "local") == "local":
+        return tmp_path
+    s3: S3 = request.getfixturevalue("s3")
+    for name in BUCKETS:
+        with suppress(s3.admin.exceptions.BucketAlreadyOwnedByYou, s3.admin.exceptions.BucketAlreadyExists):
+            s3.admin.create_bucket(Bucket=name)
+        s3.clear(name)
+    for name, value in {"AWS_ACCESS_KEY_ID": s3.admin_keys.access, "AWS_SECRET_ACCESS_KEY": s3.admin_keys.secret}.items():
+        monkeypatch.setenv(name, value)
+    # Tests remove at once what they have just replaced.
+    monkeypatch.setattr("workbench.lake.vacuum.FLOOR", timedelta(0))
+    monkeypatch.setattr("workbench.lake.remote.connection.Remote.now", lambda _: time.time())
+    home = tmp_path / f"s3:{s3.endpoint.replace('://', ':')}"
+    home.mkdir()
+    return home
+
+
+@pytest.fixture
+def far(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """This machine's root of a new lake in a bucket of a real S3 server, whose keys and endpoint the environment has; WORKBENCH_DATA names it."""
+    place = f"lakes/{uuid.uuid4().hex[:12]}"
+    with suppress(s3.admin.exceptions.BucketAlreadyOwnedByYou, s3.admin.exceptions.BucketAlreadyExists):
+        s3.admin.create_bucket(Bucket="lakes")
+    told = {"AWS_ENDPOINT_URL": s3.endpoint, "AWS_ACCESS_KEY_ID": s3.admin_keys.access, "AWS_SECRET_ACCESS_KEY": s3.admin_keys.secret}
+    for name, value in {**told, "WORKBENCH_DATA": f"s3://{place}", "WORKBENCH_CACHE": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load().root
+
+
+@pytest.fixture
+def between(far: Path, s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FarProxy]:
+    """The same lake in a bucket, reached through a proxy that counts what passes and fails as it is told; this machine has another root for it."""
+    with farproxy(s3.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "between"))
+        yield proxy
 
 
 @pytest.fixture(scope="session")

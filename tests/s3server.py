@@ -76,11 +76,13 @@ class S3:
         """Store an object; returns its ETag."""
         return self.admin.put_object(Bucket=self.bucket, Key=key, Body=data)["ETag"].strip('"')
 
-    def clear(self) -> None:
-        """Empty the bucket."""
-        for page in self.admin.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
-            for found in page.get("Contents", ()):
-                self.admin.delete_object(Bucket=self.bucket, Key=found["Key"])
+    def clear(self, bucket: str = "") -> None:
+        """Empty the bucket, or another."""
+        name = bucket or self.bucket
+        for page in self.admin.get_paginator("list_objects_v2").paginate(Bucket=name):
+            found: list[Any] = [{"Key": one["Key"]} for one in page.get("Contents", ())]
+            if found:
+                self.admin.delete_objects(Bucket=name, Delete={"Objects": found, "Quiet": True})
 
 
 def weed() -> str | None:

@@ -285,7 +285,7 @@ def test_ctrl_c_that_only_a_landing_thread_hears_stops_the_run_too(files: Path, 
             raise KeyboardInterrupt
         return land_or_refuse(job)
 
-    monkeypatch.setattr("workbench.refresh.run.land_or_refuse", heard)
+    monkeypatch.setattr("workbench.refresh.crews.land_or_refuse", heard)
     bench = Workbench(Settings.load(env={}, data=str(tmp_path / "lake"), source=f"folder:{files}"))
     refresh = bench.refresh(datasets=["stock_day"])
     summary = refresh.run()

@@ -9,6 +9,7 @@ import pytest
 from workbench import policies
 from workbench.config import Settings
 from workbench.errors import BadSetting, NoSource, UnknownName
+from workbench.lake.remote.where import remote_of
 
 
 @pytest.fixture
@@ -110,9 +111,26 @@ def test_secrets_are_never_shown(project: Path) -> None:
         assert not any(secret in text for secret in env.values())
 
 
-def test_object_storage_is_refused_until_it_works(project: Path) -> None:
-    with pytest.raises(BadSetting, match="not supported yet"):
-        _ = Settings.load({"WORKBENCH_DATA": "s3://bucket/lake"}, project).root
+def test_a_lake_in_a_bucket_has_a_root_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:8333")
+    made = Settings.load({}, tmp_path, data="s3://market/lakes/one/", cache=str(tmp_path / "cache"))
+    assert made.url == "s3://market/lakes/one"
+    assert made.root == tmp_path / "cache" / "s3:http:127.0.0.1:8333" / "market:lakes:one"
+    assert made.scratch == made.root / "tmp"
+    remote = remote_of(made.root / "lake" / "main" / "stock_day")
+    assert remote
+    assert (remote.root, remote.where, remote.endpoint) == (made.root, made.url, "http://127.0.0.1:8333")
+    assert remote.url_of(made.root / "lake" / "main") == "s3://market/lakes/one/lake/main"
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["gs://bucket/x", "s3:/bucket/x", "s3://", "s3://Bucket", "s3://bucket/a:b", "s3://bucket/../x", "s3://bucket//x", "s3://bucket/a%b"],
+)
+def test_what_is_no_place_of_a_lake_is_refused(data: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="s3://bucket/prefix"):
+        _ = Settings.load({}, tmp_path, data=data).root
 
 
 def test_a_folder_source_is_told_from_where_it_was_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

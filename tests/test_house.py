@@ -24,6 +24,7 @@ SEES_ALL = {
     "arguments",
     "asking",
     "bench",
+    "cluster",
     "flows",
     "importing",
     "keeping",

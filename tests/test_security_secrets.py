@@ -12,10 +12,11 @@ from urllib.parse import quote
 
 import pytest
 from farend import FarEnd
-from s3server import StandIn
+from s3server import S3, StandIn
 from test_notebook_runs import notebook
 
 from workbench.config import Settings
+from workbench.lake.remote.connection import Remote
 from workbench.runs.masking import Secrets, forms_of
 from workbench.schedule.notifying import notify
 
@@ -149,3 +150,48 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     for text in texts:
         (tmp_path / "a").write_text(f"… {text} …")
         assert left(tmp_path, {"it": secret}), text
+
+
+@pytest.mark.slow
+@pytest.mark.s3
+def test_nothing_that_a_lake_in_a_bucket_leaves_behind_holds_its_keys(far: Path, s3: S3, tmp_path: Path) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": s3.admin_keys.access, "AWS_SECRET_ACCESS_KEY": s3.admin_keys.secret, "wrong": canary("wrong-key")}
+    env = {**os.environ, "WORKBENCH_LOG_LEVEL": "debug", "WORKBENCH_LOG_FILE": str(tmp_path / "log")}
+    (tmp_path / "workbench.toml").write_text("")
+    # What is written, read, kept and told of, each with its log.
+    for words in (
+        ("refresh", "stock_day", "--source", "sample", "--days", "2", "--debug"),
+        ("init", "tetra", "--debug"),
+        ("sql", "SELECT count(*) AS n FROM stock_day"),
+        ("sql", "FROM duckdb_secrets()"),
+        ("sql", "SELECT name, value FROM duckdb_settings()"),
+        ("backup", str(tmp_path / "kept")),
+        ("config", "--json"),
+        ("status", "--json"),
+        ("health", "--json"),
+        ("runs", "--json"),
+    ):
+        done = run(tmp_path, env, *words)
+        assert done.returncode in (0, 1, 2, 3), words
+        assert b"Traceback" not in done.stderr, done.stderr.decode()
+    refused = run(
+        tmp_path, {**env, "AWS_SECRET_ACCESS_KEY": keys["wrong"], "WORKBENCH_CACHE": str(tmp_path / "another")}, "status", "--debug"
+    )
+    assert refused.returncode == 1
+    assert b"does not know these keys" in refused.stderr
+    # A notebook that prints them, and then fails with one.
+    made = notebook(
+        tmp_path / "leaks.ipynb",
+        "import os, workbench\nbench = workbench.open()\nprint(bench, bench.settings, bench.settings.shown())",
+        "from workbench.lake.remote.where import remote_of\nremote = remote_of(bench.lake.root)\nprint(remote, vars(remote), remote.options())",
+        "print(bench.sql('FROM duckdb_secrets()').fetchall())\nprint({n: v for n, v in os.environ.items() if n.startswith('AWS_')})",
+        "raise ValueError(os.environ['AWS_SECRET_ACCESS_KEY'])",
+    )
+    assert run(tmp_path, env, "run", str(made)).returncode != 0
+    made.unlink()
+    # What stands in the bucket, as another machine finds it.
+    remote = Remote(tmp_path / "there", Settings.load().url)
+    for one in remote.below(""):
+        remote.download(one.name, tmp_path / "there" / "found" / one.name)
+    assert len(list((tmp_path / "there" / "found").rglob("*.json"))) > 2
+    assert not left(tmp_path, keys)

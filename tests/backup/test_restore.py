@@ -537,7 +537,7 @@ def test_the_command_restores_and_says_what(home: Path, where: str) -> None:
         (("{where}", "{home}/lake"), 2, "--replace"),
         (("{where}", "{home}/lake", "--replace"), 2, "nobody can be asked, and nothing was restored. Add --yes"),
         (("{where}", "{home}/new", "--snapshot", "nope"), 2, "there is no snapshot"),
-        (("{where}", "s3://bucket/x"), 2, "object storage is not supported"),
+        (("{where}", "s3://no bucket/x"), 2, "must be like s3://bucket/prefix"),
         (("--as-of", "2026-01-01", "--replace"), 2, "are for a backup"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Run the benchmarks and print their table: `cd tests && python -m benchmarks [--short] [--only landing|questions|gaps|refresh|prices|platforms|records|rollups|importers|panels|serving] [--write] [--folder FOLDER]`.
+"""Run the benchmarks and print their table: `cd tests && python -m benchmarks [--short] [--only landing|questions|gaps|refresh|prices|platforms|records|rollups|importers|panels|serving|cluster|beyond|far|far-landing] [--write] [--folder FOLDER]`.
 
 Systems take turns, round by round, so that a slow minute of the machine is slow for all of them; a figure is the median over the
 rounds, a ratio the median of the rounds' own ratios. Fails only on wrong answers. `--write` puts the table into the README beside it.
@@ -19,7 +19,23 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import data, gaps, importers, panels, platforms, prices, queries, records, refreshing, rollups, serving
+from benchmarks import (
+    beyond,
+    clusters,
+    data,
+    far,
+    farlanding,
+    gaps,
+    importers,
+    panels,
+    platforms,
+    prices,
+    queries,
+    records,
+    refreshing,
+    rollups,
+    serving,
+)
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
@@ -176,7 +192,23 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "workbench-benchmarks", help="where data is kept")
     parser.add_argument(
         "--only",
-        choices=("landing", "questions", "gaps", "refresh", "prices", "platforms", "records", "rollups", "importers", "panels", "serving"),
+        choices=(
+            "landing",
+            "questions",
+            "gaps",
+            "refresh",
+            "prices",
+            "platforms",
+            "records",
+            "rollups",
+            "importers",
+            "panels",
+            "serving",
+            "cluster",
+            "beyond",
+            "far",
+            "far-landing",
+        ),
         help="a part",
     )
     given = parser.parse_args()
@@ -188,7 +220,9 @@ def main() -> None:
     if given.only in (None, "landing"):
         parts.append(table(run(size, given.folder)))
     flat, home = (
-        data.make(given.folder, size) if given.only not in ("records", "importers", "serving") else given.folder,
+        data.make(given.folder, size)
+        if given.only not in ("records", "importers", "serving", "beyond", "far", "far-landing")
+        else given.folder,
         given.folder / "lakes",
     )
     if given.only in (None, "questions"):
@@ -211,6 +245,14 @@ def main() -> None:
         parts.append(panels.run(size, flat, home))
     if given.only in (None, "serving"):
         parts.append(serving.run(size, home))
+    if given.only in (None, "cluster"):
+        parts.append(clusters.run(size, flat, home))
+    if given.only in (None, "beyond"):
+        parts.append(beyond.run(size, given.folder))
+    if given.only in (None, "far"):
+        parts.append(far.run(size, given.folder / "far"))
+    if given.only in (None, "far-landing"):
+        parts.append(farlanding.run(size, given.folder / "far"))
     results = "\n\n".join(parts)
     print(f"\n{results}")
     if given.write:

@@ -5,6 +5,7 @@ to compare answers by.
 """
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from workbench.tables import Table, find
 
-TABLE = {"minute": "stock_minute", "day": "stock_day", "trades": "stock_trades"}
+TABLE = {"minute": "stock_minute", "day": "stock_day", "trades": "stock_trades", "quotes": "stock_quotes"}
 
 
 Work = Callable[[], None]
@@ -98,11 +99,17 @@ def answer(system: str, table: Table, out: Path) -> tuple[int, float]:
 
     import workbench as package
 
-    value = "size" if table.kind == "ticks" else "volume"
+    value = next(name for name in ("volume", "size", "bid_size") if name in {column.name for column in table.columns})
     written = table.name if system == "workbench" else f"read_parquet('{out}/**/*.parquet', hive_partitioning = false)"
     ask = package.open(out).sql if system == "workbench" else duckdb.connect().sql
     [(rows, total)] = ask(f"SELECT count(*), sum({value}) FROM {written}").fetchall()
     return rows, round(total, 3)
+
+
+def cpu() -> float:
+    """Seconds of a core that this process and those of its children that have ended have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main(work: str, system: str, flatfiles: str, out: str, *days: str) -> None:
@@ -112,13 +119,15 @@ def main(work: str, system: str, flatfiles: str, out: str, *days: str) -> None:
     warm(system)
     planning = time.perf_counter()
     run = SYSTEMS[system](table, paths, Path(out))
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), cpu()
     run()
-    seconds = time.perf_counter() - began
+    seconds, spent = time.perf_counter() - began, cpu() - spent
     # Not ru_maxrss, which a process inherits from the one that started it.
     [peak] = [int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     rows, total = answer(system, table, Path(out))
-    print(json.dumps({"seconds": seconds, "planning": began - planning, "peak_mb": peak / 1000, "rows": rows, "sum": total}))
+    stored = sum(path.stat().st_size for path in Path(out).rglob("*.parquet") if "_delta_log" not in path.parts)
+    told = {"seconds": seconds, "cpu": spent, "planning": began - planning, "peak_mb": peak / 1000, "rows": rows, "sum": total}
+    print(json.dumps(told | {"stored": stored, "fetched": sum(path.stat().st_size for path in paths)}))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from s3server import S3, Keys
 from workbench.bench import Workbench
 from workbench.config import Settings
 from workbench.errors import BadKeys, BrokenBackup, Busy, LakeError, Unreachable, UsageError
-from workbench.lake.backup import Backups, bucket, locking
+from workbench.lake.backup import Backups, locking
 from workbench.lake.backup.destination import destination, poured
+from workbench.lake.remote import bucket
 from workbench.lake.restoring.restore import restore
 
 

@@ -690,6 +690,7 @@ def test_other_readers_of_delta_see_the_same_rows(bench: Workbench, vendor: Path
 # ---------------------------------------------------------------------- the disk
 
 
+@pytest.mark.on_disk
 def test_a_parquet_file_that_is_gone_is_fetched_anew(bench: Workbench, vendor: Path) -> None:
     put(vendor, STOCK_DAY, THU, GOOD)
     put(vendor, STOCK_DAY, FRI, text([bar("AAA", FRI)]))
@@ -702,6 +703,7 @@ def test_a_parquet_file_that_is_gone_is_fetched_anew(bench: Workbench, vendor: P
     assert rows(bench, "SELECT count(*) FROM stock_day") == [(4,)]
 
 
+@pytest.mark.on_disk
 @pytest.mark.parametrize("damage", ["emptied", "cut", "first gone"])
 def test_a_damaged_log_is_an_error_and_never_an_empty_table(bench: Workbench, vendor: Path, damage: str) -> None:
     from workbench.errors import LakeError
@@ -750,6 +752,7 @@ def test_drafts_of_a_killed_process_are_swept_and_those_of_a_living_one_stay(ben
     assert (dead.exists(), alive.exists()) == (False, True)
 
 
+@pytest.mark.on_disk
 def test_a_lake_path_that_is_a_file_says_so(tmp_path: Path, vendor: Path) -> None:
     from workbench.errors import LakeError
 
@@ -761,6 +764,7 @@ def test_a_lake_path_that_is_a_file_says_so(tmp_path: Path, vendor: Path) -> Non
         refresh(bench, vendor)
 
 
+@pytest.mark.on_disk
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 def test_a_full_disk_leaves_the_lake_as_it_was(tmp_path: Path, vendor: Path) -> None:
     from workbench.errors import LakeError

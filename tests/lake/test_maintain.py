@@ -150,6 +150,7 @@ def test_nothing_is_begun_when_the_time_is_up(bench: Workbench) -> None:
     assert {cold for _, cold in chunks(bench, "stock_minute")} == {False}
 
 
+@pytest.mark.on_disk
 def test_a_task_that_takes_long_ends_and_no_other_begins(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 100))
     monkeypatch.setattr("workbench.lake.maintain.time.monotonic", lambda: next(clock))
@@ -180,6 +181,7 @@ def test_what_fails_is_reported_and_the_other_tables_go_on(bench: Workbench, mon
     assert "Input/output error" in made[1]["reason"] and made.facts["exit_status"] == 1
 
 
+@pytest.mark.on_disk
 def test_a_table_whose_log_is_damaged_does_not_keep_the_others_from_upkeep(bench: Workbench, tmp_path: Path) -> None:
     (bench.lake["stock_minute"].folder / "_delta_log" / f"{0:020}.json").unlink()
     other = bench_with(tmp_path)

@@ -359,6 +359,7 @@ def test_two_processes_that_update_at_once_lose_nothing(lake: Lake) -> None:
     assert not verify(Lake(lake.root)).faults
 
 
+@pytest.mark.on_disk
 def test_a_file_that_is_gone_is_told_and_nothing_is_changed(lake: Lake) -> None:
     take(lake, "conditions", [CODE])
     [file] = lake["conditions"].snapshot().files
@@ -370,6 +371,7 @@ def test_a_file_that_is_gone_is_told_and_nothing_is_changed(lake: Lake) -> None:
     assert [one.kind for one in verify(Lake(lake.root)).faults] == ["missing"]
 
 
+@pytest.mark.on_disk
 def test_a_full_disk_is_told_and_leaves_no_draft(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     take(lake, "conditions", [CODE])
 

@@ -284,6 +284,7 @@ def test_a_policy_may_drop_what_nothing_sums_up(landed: Workbench) -> None:
     assert days(landed) == [JUNE]
 
 
+@pytest.mark.on_disk
 def test_day_bars_in_the_archive_sum_minutes_up_and_dropped_or_lost_ones_do_not(landed: Workbench, vendor: Path) -> None:
     old = {"stock_day": Retention(KEEP, "archive")}
     retain(landed, old)
@@ -295,6 +296,7 @@ def test_day_bars_in_the_archive_sum_minutes_up_and_dropped_or_lost_ones_do_not(
     assert "does not hold 3 of its sessions" in retention.plan(landed.lake, DROP, TODAY)[0].refusal
 
 
+@pytest.mark.on_disk
 def test_day_bars_whose_file_is_gone_sum_nothing_up(landed: Workbench) -> None:
     [lost, *_] = landed.lake["stock_day"].snapshot().files
     (landed.lake["stock_day"].folder / lost.path).unlink()
@@ -314,6 +316,7 @@ def test_trades_are_dropped_if_minutes_or_days_sum_them_up(bench: Workbench, tmp
     assert len(rows(bench, "FROM stock_trades")) == (5 if refused else 0)
 
 
+@pytest.mark.on_disk
 def test_rows_that_nobody_accounts_for_or_that_are_lost_are_left_alone(landed: Workbench) -> None:
     file = landed.lake["stock_minute"].snapshot().files[0]
     path = landed.lake["stock_minute"].folder / file.path

@@ -321,6 +321,7 @@ def test_a_file_that_is_gone_is_written_anew_with_the_next_session_of_its_chunk(
     whole(bench, {THU, FRI, MON})
 
 
+@pytest.mark.on_disk
 def test_sessions_whose_minutes_are_gone_from_the_disk_wait(bench: Workbench, vendor: Path) -> None:
     land(bench, vendor)
     reset.reset(bench.lake, [NAME])

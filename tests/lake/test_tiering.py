@@ -204,6 +204,7 @@ def hot(bench: Workbench, vendor: Path) -> LakeTable:
     return bench.lake["stock_minute"]
 
 
+@pytest.mark.core
 def test_compaction_keeps_every_row_and_says_what_it_did(bench: Workbench, hot: LakeTable) -> None:
     before = frame(bench)
     [unit] = tiering.due(hot)
@@ -375,6 +376,7 @@ def compacted(bench: Workbench, vendor: Path) -> LakeTable:
     return bench.lake["stock_minute"]
 
 
+@pytest.mark.core
 def test_sessions_published_again_inside_a_cold_chunk_are_replaced_in_one_commit(
     bench: Workbench, vendor: Path, compacted: LakeTable
 ) -> None:
@@ -393,6 +395,7 @@ def test_sessions_published_again_inside_a_cold_chunk_are_replaced_in_one_commit
     assert refresh(bench, vendor).done == []
 
 
+@pytest.mark.on_disk
 def test_a_lost_cold_file_is_mended_from_its_whole_chunk(bench: Workbench, vendor: Path, compacted: LakeTable) -> None:
     before = frame(bench)
     (compacted.folder / compacted.snapshot().files[1].path).unlink()
@@ -405,6 +408,7 @@ def test_a_lost_cold_file_is_mended_from_its_whole_chunk(bench: Workbench, vendo
     check(compacted)
 
 
+@pytest.mark.on_disk
 def test_a_lost_cold_file_is_not_mended_by_half(bench: Workbench, vendor: Path, compacted: LakeTable) -> None:
     path = compacted.folder / compacted.snapshot().files[1].path
     kept = path.read_bytes()
@@ -457,6 +461,7 @@ def test_a_chunk_that_moved_while_it_was_compacted_is_left_for_the_next(
     assert counts(bench)[FEBRUARY[0]] == 3
 
 
+@pytest.mark.on_disk
 @pytest.mark.usefixtures("unlocked")
 def test_a_cold_chunk_that_is_replaced_and_vacuumed_while_a_session_of_it_is_published_again_waits_for_the_next_refresh(
     bench: Workbench, vendor: Path, hot: LakeTable, monkeypatch: pytest.MonkeyPatch

@@ -75,6 +75,7 @@ def closes(bench: Workbench) -> list[tuple[object, ...]]:
     return bench.sql("SELECT close FROM stock_day WHERE ticker = 'AAA' AND date = '2024-03-07'").fetchall()
 
 
+@pytest.mark.core
 def test_replaced_files_go_when_they_are_old_enough_and_live_ones_stay(bench: Workbench) -> None:
     assert len(on_disk(bench)) == 4
 
@@ -111,6 +112,7 @@ def test_the_log_stays_whole(bench: Workbench) -> None:
     assert (folder(bench) / "_delta_log" / "_commit_1.json.tmp").exists()
 
 
+@pytest.mark.on_disk
 def test_files_that_no_commit_knows_go_when_a_day_old(bench: Workbench) -> None:
     orphan = folder(bench) / "chunk=2024-03" / "bucket=07" / "2024-03-01-0123abcd.parquet"
     orphan.parent.mkdir()
@@ -124,6 +126,7 @@ def test_files_that_no_commit_knows_go_when_a_day_old(bench: Workbench) -> None:
     assert not orphan.parent.exists()
 
 
+@pytest.mark.on_disk
 def test_what_a_compaction_will_take_up_again_is_left(bench: Workbench) -> None:
     path = "chunk=2024-03/bucket=00/2024-03-0123abcd.parquet"
     (folder(bench) / path).parent.mkdir(parents=True)
@@ -179,6 +182,7 @@ def test_a_stream_that_was_begun_before_reads_on(bench: Workbench, vendor: Path)
     assert sum(batch.num_rows for batch in stream) == 3
 
 
+@pytest.mark.core
 def test_a_bench_in_the_past_keeps_its_files_and_only_those(bench: Workbench, vendor: Path) -> None:
     with workbench.open(bench.lake.root, as_of=datetime.now(UTC)) as then:
         for close in (13, 14):
@@ -218,6 +222,7 @@ def test_a_bench_in_the_past_waits_for_a_vacuum_to_end(bench: Workbench) -> None
 # ---------------------------------------------------------------------- refusals
 
 
+@pytest.mark.on_disk
 def test_nothing_goes_from_a_table_of_which_a_commit_is_lost(bench: Workbench) -> None:
     """What the lost commit added would look like nobody's."""
     before = on_disk(bench)
@@ -233,6 +238,7 @@ def test_a_negative_age_is_refused(bench: Workbench) -> None:
         vacuum(bench.lake, timedelta(days=-1))
 
 
+@pytest.mark.on_disk
 def test_killed_anywhere_it_leaves_the_lake_whole_and_the_next_goes_on(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     unlink = Path.unlink
     count = 0
@@ -261,6 +267,7 @@ DEAD = 4_194_305  # beyond Linux's greatest process number
 OLD = {"day": leftovers.DAY_S + 60, "week": leftovers.RESUMABLE_S + 60, "now": 0.0}
 
 
+@pytest.mark.on_disk
 @pytest.mark.parametrize(
     ("path", "age", "goes"),
     [
@@ -325,6 +332,7 @@ def test_spill_of_this_process_is_named_as_clean_reads_it(bench: Workbench) -> N
     assert Path(place).name == f"{platform.node()}-{os.getpid()}"
 
 
+@pytest.mark.on_disk
 def test_a_file_is_moved_into_a_folder_that_vacuum_just_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draft, target = tmp_path / "draft", tmp_path / "chunk=2024-03" / "bucket=00" / "a.parquet"
     draft.write_bytes(b"x")
@@ -354,6 +362,7 @@ for _ in range(15):
 """
 
 
+@pytest.mark.on_disk
 def test_readers_never_miss_a_file_while_others_replace_and_vacuum(bench: Workbench, vendor: Path) -> None:
     words = [sys.executable, "-c", READER, str(bench.lake.root)]
     readers = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
