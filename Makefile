@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCK := requirements/lock.txt
 INSTALLED := .venv/.installed
 
-.PHONY: venv demo test test-fast test-slow test-duckdb bench bench-short crash fuzz lab lint types audit dictionary lock clean
+.PHONY: venv demo test test-fast test-slow test-far test-duckdb bench bench-short crash fuzz lab lint types audit dictionary lock clean
 
 venv: $(INSTALLED)
 
@@ -26,8 +26,8 @@ lab: venv
 # Two files at a time; what kills, races or takes long has the machine to itself. What fails has one more go, alone: a fault fails again, and what
 # passes then is named in the output all the same.
 ONCE_MORE = || { [ $$? -eq 1 ] && echo "== what failed, once more and alone" && $(BIN)/python -m pytest -v --last-failed --last-failed-no-failures none
-FAST := -m "not slow and not browser"
-SLOW := -m "slow or browser"
+FAST := -m "not slow and not browser and not long"
+SLOW := -m "(slow or browser) and not long"
 test: venv lint types test-fast test-slow
 
 test-fast: venv
@@ -50,11 +50,18 @@ HARDLY := quality writer getting tagging gaps prices resample records_attack
 ASK := $(filter-out $(HARDLY:%=tests/query/test_%.py),$(sort $(wildcard tests/query/test_*.py))) tests/lake/test_verify.py \
 	$(wildcard tests/importers/test_taking.py tests/importers/test_arriving.py) tests/test_old_queries.py tests/test_documents.py tests/test_right_prices.py \
 	tests/test_security_sql.py tests/test_security_growing.py tests/backup/test_drill.py
+# What this version alone shows: a lake in a bucket, read through httpfs.
+HTTPFS := tests/query/test_far_reading.py tests/far/test_verbs_far.py $(wildcard tests/interop/test_*.py)
 test-duckdb: venv
 	$(PYTHON) -m venv $(DUCKDB_15)
 	$(BIN)/uv pip sync --quiet --python $(DUCKDB_15)/bin/python --require-hashes requirements/lock-duckdb-1.5.5.txt
 	$(BIN)/uv pip install --quiet --python $(DUCKDB_15)/bin/python --no-deps --editable .
-	$(DUCKDB_15)/bin/python -m pytest -q -n 2 --dist loadfile -m "not browser and not s3 and not slow" $(ASK)
+	$(DUCKDB_15)/bin/python -m pytest -q -n 2 --dist loadfile -m "not browser and not s3 and not slow and not long" $(ASK)
+	$(DUCKDB_15)/bin/python -m pytest -q -n 2 --dist loadfile -m "s3 and not slow and not long" $(HTTPFS)
+
+# The core of the suite with its lakes in a bucket, some 20 minutes; the result is kept in tests/far/RESULT.md.
+test-far: venv
+	$(BIN)/python -m pytest -q -m long tests
 
 # Some 30 minutes and 25 GB of made-up files, kept for the next time in a folder of their own under the temporary one. ArcticDB wants an older
 # pandas than the lock has, so the peers live in an environment of their own.
@@ -85,9 +92,10 @@ dictionary: venv
 	$(BIN)/python -m workbench.tables.documents > docs/documents.md
 
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra api --extra backup --extra import --extra lab --extra orm --extra test --custom-compile-command "make lock" \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra api --extra backup --extra cluster --extra import --extra lab --extra orm --extra s3 --extra spark --extra test --custom-compile-command "make lock" \
 		pyproject.toml -o $(LOCK)
 	sed 's/^duckdb==.*/duckdb==1.5.5 \\/; /^ *--hash/d; s/ \\$$//' $(LOCK) | grep -v '^ *#' > requirements/.pins
+	echo 'duckdb-extension-httpfs==1.5.5' >> requirements/.pins   # how that version reads a lake on s3://
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
 		requirements/.pins --no-deps -o requirements/lock-duckdb-1.5.5.txt
 	sed '/^\(pandas\|protobuf\)==/d; /^ *--hash/d; s/ \\$$//' $(LOCK) | grep -v '^ *#' > requirements/.pins
