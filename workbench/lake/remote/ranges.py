@@ -47,6 +47,7 @@ class Ranges:
         remote, trouble = self.remote, ""
         for attempt in range(remote.attempts):
             if attempt:
+                # A store that is busy says so, and not when it will not be.
                 time.sleep(PAUSE_S * 2 ** (attempt - 1))
             try:
                 answer = self._line().request(

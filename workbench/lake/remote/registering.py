@@ -150,6 +150,7 @@ def exclusive_there(root: Path, patience_s: float) -> Iterator[None]:
             except Busy:
                 if time.monotonic() > until:
                     raise
+                # Nobody tells when the lock is free: it is an object in the bucket.
                 time.sleep(0.2)
             except BadKeys:
                 break
