@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,10 +17,12 @@ def rows(table: pa.Table) -> list[tuple[Any, ...]]:
 
 
 def plain(value: Any) -> Any:
-    """A value as both engines may give it: instants in UTC, decimals as numbers, structs by their values, maps as pairs."""
+    """A value as both engines may give it: instants in UTC, decimals as numbers, structs by their values, maps as pairs, intervals as text."""
     match value:
         case bool() | None | str() | bytes():
             return value
+        case pa.MonthDayNano() | timedelta():
+            return spelled(value)
         case datetime():
             return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
         case date():
@@ -34,6 +36,18 @@ def plain(value: Any) -> Any:
         case list() | tuple():
             return tuple(plain(one) for one in value)
     return str(value)
+
+
+def spelled(interval: "pa.MonthDayNano | timedelta") -> str:
+    """An interval in DuckDB's words, as Spark is handed what it has no one type for."""
+    months, days, passed = 0, 0, timedelta()
+    if isinstance(interval, timedelta):
+        days, passed = divmod(interval, timedelta(days=1))
+    else:
+        months, days, passed = interval.months, interval.days, timedelta(microseconds=interval.nanoseconds // 1000)
+    parts = [(months // 12, "year"), (months % 12, "month"), (days, "day")]
+    told = [f"{count} {unit}{'s' * (count != 1)}" for count, unit in parts if count]
+    return " ".join([*told, *([str(passed).zfill(8)] if passed or not told else [])])
 
 
 def same(one: Any, other: Any) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 READY_S = 120.0
 MEMORY = "512m"
+QUICK = "-XX:TieredStopAtLevel=1"
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Java 17 is not installed: Spark runs on it")
 
@@ -98,7 +99,12 @@ def driver(master: str, folder: Path) -> Iterator["SparkSession"]:
         "spark.executor.memory": MEMORY,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # Most queries run once: to compile them well takes longer.
+        "spark.driver.extraJavaOptions": QUICK,
+        "spark.executor.extraJavaOptions": QUICK,
         "spark.sql.shuffle.partitions": "2",
+        # To plan again while a query runs takes longer than a small lake's rows do.
+        "spark.sql.adaptive.enabled": "false",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "local"),
     }

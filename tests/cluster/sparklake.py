@@ -7,8 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from workbench.bench import Workbench
 from workbench.config import Settings
+from workbench.lake.folding import Folder
+from workbench.query.monitoring import Asked
+from workbench.query.querylog import WRITER
 
 REFERENCE = ["tickers", "ticker_changes", "splits", "dividends", "conditions", "exchanges", "calendar_events"]
 
@@ -34,7 +39,19 @@ def opened(folder: Path) -> Iterator[Workbench]:
                 for name, points in (("rsi", 12.5), ("macd", 3.25))
             ],
         )
-        yield bench
+        with still():
+            yield bench
+
+
+@contextmanager
+def still() -> Iterator[None]:
+    """Have a lake stay what it is for as long as it is asked about: nothing is folded, and nobody counts the queries."""
+    WRITER.flush()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Folder, "_due", lambda self: (None, None))
+        patched.setattr(Asked, "add", lambda self, query, seconds: None)
+        patched.setattr(WRITER, "put", lambda note: None)
+        yield
 
 
 def traded(bench: Workbench, days: Sequence[date]) -> None:

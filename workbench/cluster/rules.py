@@ -4,15 +4,19 @@ Instants stay instants (`TIMESTAMP` in Spark, `TIMESTAMPTZ` in DuckDB), times wi
 function of one name that differ in the corners (NULL, an empty list, division by zero, which weekday is the first), DuckDB's answer is written out.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from sqlglot import exp
 from sqlglot.expressions import DataType
 
-from workbench.cluster.times import apart, at_time_zone, bucketed, epoch, extracted, micros_of, spelled, truncated
-from workbench.cluster.words import BROKEN, SPANS, WHOLE, NotTranslated, as_type, call, raw, text, type_of, typed
+from workbench.cluster.corners import CORNERS, key_of, shown
+from workbench.cluster.formats import formatted, printed, read_time, written_time
+from workbench.cluster.times import apart, at_time_zone, bucketed, epoch, extracted, micros_of, passed, spelled, truncated
+from workbench.cluster.words import BROKEN, INSTANTS, LISTED, SPANS, WHOLE, NotTranslated, as_type, call, raw, text, type_of, typed
+
+# What whole numbers are called where they are cast to from texts.
+SPARKS = {"UTINYINT": "SMALLINT", "USMALLINT": "INT", "UINT": "BIGINT"}
 
 # ---------------------------------------------------------------------- arithmetic
 
@@ -31,6 +35,8 @@ def added(node: exp.Add) -> exp.Expr:
             return typed(as_type(shown, "TIMESTAMP_NTZ"), "TIMESTAMPNTZ")
         if right == "INTERVAL" or isinstance(node.expression, exp.Interval):
             return typed(exp.Add(this=as_type(node.this, "TIMESTAMP_NTZ"), expression=node.expression.copy()), "TIMESTAMPNTZ")
+    if left in INSTANTS and (micros := passed(node.expression)):
+        return typed(call("timestamp_micros", f"unix_micros({text(node.this)}) + {micros}"), "TIMESTAMPTZ")
     return node
 
 
@@ -43,6 +49,8 @@ def taken(node: exp.Sub) -> exp.Expr:
         return typed(call("date_sub", node.this, as_int(node.expression)), "DATE")
     if left == "DATE" and (right == "INTERVAL" or isinstance(node.expression, exp.Interval)):
         return typed(exp.Sub(this=as_type(node.this, "TIMESTAMP_NTZ"), expression=node.expression.copy()), "TIMESTAMPNTZ")
+    if left in INSTANTS and (micros := passed(node.expression)):
+        return typed(call("timestamp_micros", f"unix_micros({text(node.this)}) - {micros}"), "TIMESTAMPTZ")
     return node
 
 
@@ -52,8 +60,8 @@ def as_int(node: exp.Expr) -> exp.Expr:
 
 
 def divided(node: exp.Div) -> exp.Expr:
-    """`/`: of floating numbers always, and by zero as IEEE has it."""
-    above, below = (as_type(one, "DOUBLE") if type_of(one) not in BROKEN else one.copy() for one in (node.this, node.expression))
+    """`/`: of floating numbers always, and by zero as IEEE has it. A number that is written out is a decimal to Spark, of which it would keep few places."""
+    above, below = (as_type(one, "DOUBLE") for one in (node.this, node.expression))
     if (isinstance(node.expression, exp.Literal) and float(node.expression.name)) or isinstance(node.expression.unnest(), exp.Nullif):
         return typed(exp.Paren(this=exp.Div(this=exp.Paren(this=above), expression=exp.Paren(this=below))), "DOUBLE")
     by_zero = exp.Mul(this=exp.Paren(this=above.copy()), expression=raw(f"CASE WHEN {text(below)} = 0 THEN DOUBLE('Infinity') END"))
@@ -83,6 +91,12 @@ def cast(node: exp.Cast) -> exp.Expr:
         return typed(raw(f"INTERVAL '{count[0]}' {count[1]}"), "INTERVAL")
     if name == "TIME" or (name == "INTERVAL" and kind == "VARCHAR"):
         raise NotTranslated(f"a cast to {name}")
+    if name in ("VARCHAR", "TEXT") and kind in (*BROKEN, *INSTANTS, *LISTED, "STRUCT", "MAP", "INTERVAL"):
+        return shown(node.this)
+    if name in WHOLE and kind in ("VARCHAR", "TEXT"):
+        # Texts with a fraction, or a power of ten, are rounded.
+        told = f"{tried}(round({tried}({text(node.this)} AS DECIMAL(38, 18))) AS {SPARKS.get(name, name)})"
+        return typed(raw(told), name)
     if name in WHOLE and (kind in BROKEN or kind == "DECIMAL"):
         node.set("this", call("rint" if kind in BROKEN else "round", node.this))
     return node
@@ -103,25 +117,25 @@ def placed(node: exp.Bracket) -> exp.Expr:
         return call("try_element_at", node.this, at)
     if isinstance(at, exp.Literal) and at.is_string:
         return exp.Dot(this=node.this.copy(), expression=exp.to_identifier(at.name, quoted=True))
-    return call("get", node.this, exp.Sub(this=as_type(at, "INT"), expression=raw("1")))
+    if isinstance(at, exp.Literal):
+        return call("get", node.this, exp.Sub(this=as_type(at, "INT"), expression=raw("1")))
+    # Which may be below zero, and counts from the end then.
+    return call("try_element_at", node.this, call("nullif", as_type(at, "INT"), 0))
 
 
 def joined(node: exp.Concat | exp.DPipe) -> exp.Expr:
     """`concat`, which leaves NULL out, and `||`, which does not; of numbers their text."""
     parts = node.expressions if isinstance(node, exp.Concat) else [node.this, node.expression]
-    texts = [one.copy() if type_of(one) == "VARCHAR" else as_type(one, "STRING") for one in parts]
+    if isinstance(node, exp.DPipe) and all(type_of(one) in LISTED for one in parts):
+        return typed(call("concat", *parts), type_of(node.this))
+    texts = [one.copy() if type_of(one) == "VARCHAR" else shown(one) for one in parts]
     return typed(call("concat", *(call("coalesce", one, "''") if isinstance(node, exp.Concat) else one for one in texts)), "VARCHAR")
-
-
-def shifted(node: exp.BitwiseRightShift) -> exp.Expr:
-    """`>>`, of numbers too great for Spark's shifts as well."""
-    if isinstance(node.expression, exp.Literal) and (n := int(node.expression.name)):
-        return typed(raw(f"(({text(node.this)}) DIV {2**n})"), "BIGINT")
-    return node
 
 
 def least(node: exp.ArgMin | exp.ArgMax) -> exp.Expr:
     """`arg_min` and `arg_max`: of rows in which neither side is NULL."""
+    if node.args.get("count") is not None:
+        raise NotTranslated(f"{'arg_min' if isinstance(node, exp.ArgMin) else 'arg_max'} of several rows")
     name = "min_by" if isinstance(node, exp.ArgMin) else "max_by"
     key = as_struct(node.expression)
     kept = call("if", exp.Is(this=node.this.copy(), expression=exp.Null()), "NULL", key)
@@ -133,22 +147,11 @@ def as_struct(node: exp.Expr) -> exp.Expr:
     return call("struct", *node.expressions) if isinstance(node, exp.Tuple) else node
 
 
-def first_of(node: exp.First | exp.Last) -> exp.Expr:
-    """`first(x ORDER BY y)`."""
-    if not isinstance(node.this, exp.Order):
-        return node
-    keys = node.this.expressions
-    if len(keys) != 1:
-        raise NotTranslated(f"{node.key} in the order of several columns")
-    down = bool(keys[0].args.get("desc")) != isinstance(node, exp.Last)
-    return call("max_by" if down else "min_by", node.this.this, keys[0].this)
-
-
 def unordered(node: exp.Expr) -> exp.Expr:
     """An aggregate of numbers told in an order, which only its last digits depend on."""
     if isinstance(node.this, exp.Order):
         node.set("this", node.this.this.copy())
-    if isinstance(node, exp.Avg) and type_of(node.this) not in BROKEN:
+    if isinstance(node, exp.Avg):
         node.set("this", as_type(node.this, "DOUBLE"))
     return node
 
@@ -164,7 +167,7 @@ def gathered(node: exp.ArrayAgg) -> exp.Expr:
         down = downs.pop()
     if isinstance(of, exp.Distinct):
         return call("nullif", call("collect_set", of.expressions[0]), "array()")
-    parts = [f"{text(key.this)} AS k{n}" for n, key in enumerate(keys)]
+    parts = [part for n, key in enumerate(keys) for part in (f"{key_of(key)} AS n{n}", f"{text(key.this)} AS k{n}")]
     held = call("collect_list", f"struct({', '.join([*parts, text(of) + ' AS v'])})")
     listed = call("sort_array", held, str(not down).lower()) if keys else held
     return call("nullif", call("transform", listed, "one -> one.v"), "array()")
@@ -188,76 +191,22 @@ def over(node: exp.Window | exp.Filter) -> exp.Expr:
     return node
 
 
-def printed(node: exp.Anonymous) -> exp.Expr:
-    """`printf` with texts and `%.10g`, which Java's formats do otherwise: ten digits that count, and no zeros after them."""
-    form, values = node.expressions[0], [text(one) for one in node.expressions[1:]]
-    if not (isinstance(form, exp.Literal) and form.is_string):
-        raise NotTranslated("printf in a form that is not a constant")
-    told = [
-        f"regexp_replace(CAST(TRY_CAST(format_string('%.9e', CAST({one} AS DOUBLE)) AS DECIMAL(38, 18)) AS STRING), '\\\\.?0+$', '')"
-        if piece == "%.10g"
-        else one
-        for piece, one in zip(pieces(form.name), values, strict=True)
-    ]
-    made = text(call("format_string", exp.Literal.string(form.name.replace("%.10g", "%s")), *told))
-    return typed(raw(f"CASE WHEN {' AND '.join(f'{one} IS NOT NULL' for one in values)} THEN {made} END"), "VARCHAR")
-
-
-def pieces(form: str) -> list[str]:
-    """The places of a form of `printf`."""
-    found = re.findall(r"%[-+0 #]*\d*(?:\.\d+)?[a-zA-Z]", form)
-    if odd := [one for one in found if one.endswith("g") and one != "%.10g"]:
-        raise NotTranslated(f"printf with {odd[0]}")
-    return found
-
-
-def formatted(form: exp.Expr, *values: exp.Expr) -> exp.Expr:
-    """`format`: texts and whole numbers as `{}`, numbers as `{:g}`, `{:.3g}`, `{:.1f}` and `{:,.0f}`."""
-    if not (isinstance(form, exp.Literal) and form.is_string):
-        raise NotTranslated("format in a form that is not a constant")
-    parts = re.split(r"\{([^{}]*)\}", form.name)
-    if len(parts) != 2 * len(values) + 1:
-        raise NotTranslated("format with places that are numbered, or brackets of its own")
-    told = [text(exp.Literal.string(parts[0]))]
-    for one, place, after in zip(values, parts[1::2], parts[2::2], strict=True):
-        told += [in_place(one, place), text(exp.Literal.string(after))]
-    return typed(call("concat", *told), "VARCHAR")
-
-
-def in_place(value: exp.Expr, place: str) -> str:
-    """A value as a place of `format` shows it."""
-    told = f"CAST({text(value)} AS DOUBLE)"
-    if not place and type_of(value) not in BROKEN:
-        return f"CAST({text(value)} AS STRING)"
-    if place == ":," and type_of(value) in WHOLE:
-        return f"format_string('%,d', {text(value)})"
-    if found := re.fullmatch(r":(,?)\.(\d+)f", place):
-        return f"CASE WHEN {told} IS NOT NULL THEN format_string('%{found[1]}.{found[2]}f', {told}) END"
-    if not (found := re.fullmatch(r":(?:\.([1-9]))?g", place)):
-        raise NotTranslated(f"format with {{{place}}} of {type_of(value) or 'a type that is not known'}")
-    digits = int(found[1] or 6)
-    shown = f"format_string('%.{digits - 1}e', {told})"
-    power = f"CAST(substring_index({shown}, 'e', -1) AS INT)"
-    bare = "regexp_replace({}, '[.]0+$|([.][0-9]*?[1-9])0+$', '$1')"
-    plainly = bare.format(f"CAST(CAST({shown} AS DECIMAL(38, 18)) AS STRING)")
-    mantissa = bare.format(f"substring_index({shown}, 'e', 1)")
-    return (
-        f"CASE WHEN {told} = 0 THEN '0' WHEN isnan({told}) THEN 'nan' WHEN abs({told}) = DOUBLE('Infinity') THEN if({told} > 0, 'inf', '-inf') "
-        f"WHEN {told} IS NULL THEN NULL WHEN {power} BETWEEN -4 AND {digits - 1} THEN {plainly} "
-        f"ELSE concat({mantissa}, 'e', substring_index({shown}, 'e', -1)) END"
-    )
-
-
 def series(node: exp.GenerateSeries) -> exp.Expr:
     """`generate_series` and `range`: empty where the end is before the start. sqlglot tells a range by its `is_end_exclusive`."""
     first, last, step = node.args["start"], node.args["end"], node.args.get("step")
+    if type_of(first) == "DATE" and step is not None:
+        # Which are times of day in DuckDB, too.
+        first, last = (as_type(one, "TIMESTAMP_NTZ") for one in (first, last))
     start, end = (text(one) for one in (first, last))
     if node.args.get("is_end_exclusive"):
         end = f"({end}) - 1" if step is None else end
         if step is not None:
             raise NotTranslated("range by a step")
+    if step is not None and type_of(step) != "INTERVAL" and not isinstance(step, exp.Interval | exp.Literal):
+        raise NotTranslated("a series by a step that may be below zero")
     by = f", {text(step)}" if step is not None else ""
-    backwards = f"CASE WHEN ({start}) <= ({end}) THEN sequence({start}, {end}{by}) END"
+    none = f"WHEN ({start}) > ({end}) THEN filter(array({start}), one -> false)" * (not isinstance(node.parent, exp.Table))
+    backwards = f"CASE WHEN ({start}) <= ({end}) THEN sequence({start}, {end}{by}) {none} END".replace("  ", " ")
     # Of which a relation has a row each.
     return call("explode", backwards) if isinstance(node.parent, exp.Table) else raw(backwards)
 
@@ -360,12 +309,19 @@ TYPES |= {
 }
 
 RULES: dict[type[exp.Expr], Callable[[Any], exp.Expr]] = {
+    **CORNERS,
     exp.AtTimeZone: at_time_zone,
     exp.TimestampTrunc: truncated,
     exp.DateTrunc: truncated,
     exp.DateDiff: apart,
     exp.Extract: lambda node: extracted(node.this.name, node.expression),
     exp.TimeToUnix: lambda node: epoch(node.this),
+    exp.DayOfWeekIso: lambda node: extracted("isodow", node.this),
+    exp.Dayname: lambda node: typed(call("date_format", node.this, "'EEEE'"), "VARCHAR"),
+    exp.Monthname: lambda node: typed(call("date_format", node.this, "'MMMM'"), "VARCHAR"),
+    exp.TimeToStr: lambda node: written_time(node.this, node.args["format"]),
+    exp.StrToTime: lambda node: read_time(node.this, node.args["format"]),
+    exp.TimestampFromParts: lambda node: typed(call("make_timestamp_ntz", *node.args.values()), "TIMESTAMP"),
     exp.DayOfWeek: lambda node: extracted("dow", node.this),
     exp.RegexpFullMatch: lambda node: fully(node.this, node.expression),
     exp.Format: lambda node: formatted(node.this, *node.expressions),
@@ -380,11 +336,8 @@ RULES: dict[type[exp.Expr], Callable[[Any], exp.Expr]] = {
     exp.Bracket: placed,
     exp.Concat: joined,
     exp.DPipe: joined,
-    exp.BitwiseRightShift: shifted,
     exp.ArgMin: least,
     exp.ArgMax: least,
-    exp.First: first_of,
-    exp.Last: first_of,
     exp.Sum: unordered,
     exp.Avg: unordered,
     exp.Stddev: unordered,

@@ -1,57 +1,20 @@
-"""Parts of a query that Spark has in another shape: joins to the newest row before, and lists that become rows."""
+"""Parts of a query that Spark has in another shape: subqueries, unions, and lists that become rows."""
 
 from sqlglot import exp
 
 from workbench.cluster.words import NotTranslated, call
 
-ORDERS: dict[type[exp.Expr], bool] = {exp.GT: True, exp.GTE: True, exp.LT: False, exp.LTE: False}
 
-
-def asof_written_out(tree: exp.Expr) -> None:
-    """Put a lateral subquery of one row in the place of each `ASOF JOIN`: the nearest row that meets the conditions."""
-    for join in list(tree.find_all(exp.Join)):
-        if (join.args.get("method") or "").upper() == "ASOF":
-            lateral(join)
-
-
-def lateral(join: exp.Join) -> None:
-    """One `ASOF JOIN` written out."""
-    told = join.args.get("on")
-    if told is None:
-        raise NotTranslated("ASOF JOIN with USING")
-    table = join.this
-    name = table.alias_or_name
-    tests = list(told.flatten()) if isinstance(told, exp.And) else [told]
-    found = [one for test in tests if (one := nearest(test.unnest(), name))]
-    if len(found) != 1:
-        raise NotTranslated(f"ASOF JOIN with {len(found)} inequalities")
-    [(key, down)] = found
-    inner = (
-        exp.select(exp.Column(this=exp.Star(), table=exp.to_identifier(name)))
-        .from_(table.copy())
-        .where(told.copy(), exp.Not(this=exp.Is(this=key.copy(), expression=exp.Null())))
-        .order_by(exp.Ordered(this=key.copy(), desc=down, nulls_first=False))
-        .limit(1)
-    )
-    side = join.args.get("side")
-    made = exp.Join(
-        this=exp.Lateral(this=exp.Subquery(this=inner), alias=exp.TableAlias(this=exp.to_identifier(name))), side=side, on=exp.true()
-    )
-    join.replace(made)
-
-
-def nearest(test: exp.Expr, name: str) -> tuple[exp.Expr, bool] | None:
-    """Of an inequality, the side that is the joined table's, and whether its greatest value is the nearest."""
-    if type(test) not in ORDERS:
-        return None
-    down = ORDERS[type(test)]
-    left, right = test.this, test.expression
-    return (right, down) if of(right, name) else (left, not down)
-
-
-def of(node: exp.Expr, name: str) -> bool:
-    """Whether an expression is of the columns of one table."""
-    return any(column.table == name for column in node.find_all(exp.Column))
+def series_named(tree: exp.Expr) -> None:
+    """Name the column of each `generate_series` and `range` that is read from: as the relation is called, as in DuckDB."""
+    for series in tree.find_all(exp.GenerateSeries):
+        table = series.parent
+        if isinstance(table, exp.Table):
+            name = table.alias or ("range" if series.args.get("is_end_exclusive") else "generate_series")
+            alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name))
+            if not alias.columns:
+                alias.set("columns", [exp.to_identifier(name)])
+            table.set("alias", alias)
 
 
 def renamed(tree: exp.Expr) -> None:
@@ -110,7 +73,7 @@ def numbered(tree: exp.Expr) -> None:
 
 
 def hoisted(tree: exp.Expr) -> None:
-    """Join the one row of a subquery that a function of a list takes its list from: Spark takes none within such functions."""
+    """Join the one row of a subquery that a function of a list takes, or an order is told by: Spark takes none there."""
     for one in tree.find_all(exp.Select):
         told = [column.unalias() for column in one.expressions]
         for key in one.args["group"].expressions if one.args.get("group") else ():
@@ -119,18 +82,27 @@ def hoisted(tree: exp.Expr) -> None:
                 key.replace(exp.Literal.number(told.index(key) + 1))
     for n, node in enumerate(list(tree.find_all(exp.Subquery))):
         select = node.find_ancestor(exp.Select)
-        if select is None or isinstance(node.parent, exp.From | exp.Join | exp.Lateral) or not (within(node, select) or mixed(node)):
+        if (
+            select is None
+            or isinstance(node.parent, exp.From | exp.Join | exp.Lateral)
+            or not (within(node, select) or mixed(node) or ordering(node, select))
+        ):
             continue
         name, column = f"one_{n}", f"value_{n}"
         inner = node.this.copy()
         inner.set("expressions", [exp.alias_(inner.expressions[0].unalias(), column)])
         node.replace(exp.column(column, table=name))
         if not sources(select):
-            nothing = exp.select(exp.alias_(exp.Literal.number(0), "nothing"))
-            select.set("from_", exp.From(this=exp.Subquery(this=nothing, alias=exp.TableAlias(this=exp.to_identifier("nothing_")))))
+            select.set("from_", no_table())
         # Lateral, since it may name columns of the query around it.
         held = exp.Lateral(this=exp.Subquery(this=gathered_first(inner, column)), alias=exp.TableAlias(this=exp.to_identifier(name)))
         select.append("joins", exp.Join(this=held, side="LEFT", on=exp.true()))
+
+
+def ordering(node: exp.Subquery, select: exp.Select) -> bool:
+    """Whether a query's rows are put in order by what a subquery of its own gives."""
+    order = node.find_ancestor(exp.Order)
+    return order is not None and order is select.args.get("order")
 
 
 def mixed(node: exp.Subquery) -> bool:
@@ -191,21 +163,50 @@ def bracketed(tree: exp.Expr) -> None:
 
 
 def exploded(tree: exp.Expr) -> None:
-    """Have lists that become rows within an expression do so in a `LATERAL VIEW`, since Spark takes them only as columns of their own."""
-    for n, node in enumerate(list(tree.find_all(exp.Explode, exp.Unnest))):
-        select = node.find_ancestor(exp.Select)
-        if (
-            isinstance(node, exp.Unnest)
-            or select is None
-            or isinstance(node.parent, exp.Select)
-            or (isinstance(node.parent, exp.Alias) and node.parent.parent is select)
-        ):
+    """Have lists that become rows within an expression, or side by side, do so in a `LATERAL VIEW`: Spark takes one only, as a column of its own."""
+    found: dict[int, tuple[exp.Select, list[exp.Explode]]] = {}
+    for node in tree.find_all(exp.Explode):
+        if not isinstance(node, exp.Unnest) and (select := node.find_ancestor(exp.Select)) is not None:
+            found.setdefault(id(select), (select, []))[1].append(node)
+    for n, (select, nodes) in enumerate(found.values()):
+        [first, *others] = nodes
+        alone = isinstance(first.parent, exp.Select) or (isinstance(first.parent, exp.Alias) and first.parent.parent is select)
+        if alone and not others:
             continue
-        view, column = f"rows_{n}", f"row_{n}"
-        held = exp.Lateral(
-            this=call("explode", node.this),
-            view=True,
-            alias=exp.TableAlias(this=exp.to_identifier(view), columns=[exp.to_identifier(column)]),
-        )
-        select.append("laterals", held)
-        node.replace(exp.column(column, table=view))
+        if others and (select.args.get("group") or any(one.find(exp.AggFunc, exp.Window) for one in select.expressions)):
+            raise NotTranslated("several lists that become rows in a query that gathers rows")
+        made = call("explode", first.this)
+        if others:
+            # Row by row, NULL for what a shorter one lacks: Spark of itself would give each of one with each of the other.
+            made = call("inline", call("arrays_zip", *(call("coalesce", node.this, "array()") for node in nodes)))
+        view, columns = f"rows_{n}", [f"row_{n}_{at}" for at, _ in enumerate(nodes)]
+        if not sources(select):
+            select.set("from_", no_table())
+        alias = exp.TableAlias(this=exp.to_identifier(view), columns=[exp.to_identifier(one) for one in columns])
+        select.append("laterals", exp.Lateral(this=made, view=True, alias=alias))
+        for node, column in zip(nodes, columns, strict=True):
+            node.replace(exp.column(column, table=view))
+
+
+def no_table() -> exp.From:
+    """One row to read from, where a query names no table and is to be joined."""
+    nothing = exp.select(exp.alias_(exp.Literal.number(0), "nothing"))
+    return exp.From(this=exp.Subquery(this=nothing, alias=exp.TableAlias(this=exp.to_identifier("nothing_"))))
+
+
+def rows_compared(tree: exp.Expr) -> None:
+    """Compare `(a, b) IN (SELECT (c, d) …)` as structs: to Spark one side is two columns and the other is one."""
+    for node in tree.find_all(exp.In):
+        query = node.args.get("query")
+        select = query.unnest() if query is not None else None
+        if not isinstance(node.this, exp.Tuple) or not isinstance(select, exp.Select) or len(select.expressions) != 1:
+            continue
+        [told] = select.expressions
+        if isinstance(told.unalias(), exp.Tuple):
+            node.set("this", struct(node.this))
+            select.set("expressions", [exp.alias_(struct(told.unalias()), told.alias or "row_")])
+
+
+def struct(row: exp.Expr) -> exp.Expr:
+    """A row of values as a struct, in which NULLs are equal as in DuckDB; by names of its own, which both sides of a comparison share."""
+    return call("named_struct", *(part for n, one in enumerate(row.expressions) for part in (f"'v{n}'", one)))

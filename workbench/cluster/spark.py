@@ -8,11 +8,13 @@ translated from their own `.sql`.
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.cluster.handing import handed, quoted, spark_type, text_of, tick
 from workbench.cluster.translating import Translator, plain
 from workbench.cluster.words import NotTranslated
 from workbench.errors import QueryError, UsageError
@@ -32,32 +34,6 @@ FILES = "workbench_files"
 READS_FILES = re.compile(r"\b(?:read_parquet|read_csv|read_json)\w*\s*\(", re.IGNORECASE)
 # A database's property that tells that `to_spark` made it.
 OURS = "workbench.root"
-TYPES = {
-    "VARCHAR": "STRING",
-    "DOUBLE": "DOUBLE",
-    "FLOAT": "FLOAT",
-    "BIGINT": "BIGINT",
-    "INTEGER": "INT",
-    "SMALLINT": "SMALLINT",
-    "TINYINT": "TINYINT",
-    "BOOLEAN": "BOOLEAN",
-    "DATE": "DATE",
-    "TIMESTAMP": "TIMESTAMP_NTZ",
-    "TIMESTAMPTZ": "TIMESTAMP",
-    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
-    "BLOB": "BINARY",
-}
-# What Parquet, or Spark, has no type for, and what it is handed over as.
-HANDED = (
-    (r'"NULL"', "VARCHAR"),
-    (r"\bUUID\b|\bJSON\b|\bINTERVAL\b|\bTIME\b(?! ZONE)|\bENUM\([^)]*\)", "VARCHAR"),
-    (r"\bU?HUGEINT\b", "DECIMAL(38, 0)"),
-    (r"\bUBIGINT\b", "DECIMAL(20, 0)"),
-    (r"\bUINTEGER\b", "BIGINT"),
-    (r"\bUSMALLINT\b", "INTEGER"),
-    (r"\bUTINYINT\b", "SMALLINT"),
-    (r"\bTIMESTAMP_(NS|MS|S)\b", "TIMESTAMP"),
-)
 # What is handed over in another form than DuckDB keeps it in: it looks these up by a hash of its own, Spark by the text.
 RESHAPED = {
     "workbench_log.close_factors": """
@@ -137,6 +113,7 @@ class Registering:
 
     def run(self) -> Registered:
         """Register everything."""
+        from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
 
         catalog = self.bench.catalog
@@ -164,10 +141,15 @@ class Registering:
                         {"name": macro.full, "how": "macro", "version": None, "why": "written out where a translated query calls it"}
                     )
                 self.spark.sql("USE main")
-            except PySparkException as fault:
+            except (PySparkException, Py4JError) as fault:
+                self._given_up()
                 raise QueryError(
-                    f"Spark refused what the lake's tables stand on: {plain(fault)}. The session has only a part of them: close what you got, mend that and call to_spark again."
+                    f"Spark refused what the lake's tables stand on: {plain(getattr(fault, 'java_exception', None) or fault)}. What was registered before that "
+                    f"was taken away again; {self._remedy(str(fault))} and call to_spark again."
                 ) from fault
+            except BaseException:
+                self._given_up()
+                raise
         left = sum(row["how"] == "left out" for row in self._rows)
         title = (
             f"{self.bench.lake.root} in Spark {self.spark.version}: {len(self._rows) - left} relations{f', {left} left out' * bool(left)}"
@@ -178,6 +160,20 @@ class Registering:
         """A user's query as Spark runs it."""
         assert self._translator
         return self._translator.query(self.bench.catalog.translated(query))
+
+    def _remedy(self, fault: str) -> str:
+        """What helps against an error of Spark's."""
+        if remote_of(self.bench.lake.root) and ("S3AFileSystem" in fault or 'scheme "s3a"' in fault):
+            return (
+                "it reads a bucket by hadoop-aws: start the session with spark.jars.packages org.apache.hadoop:hadoop-aws of its own Hadoop's version, and "
+                "with spark.hadoop.fs.s3a.endpoint and keys,"
+            )
+        return "mend that"
+
+    def _given_up(self) -> None:
+        """Leave nothing of what was begun."""
+        with suppress(Exception):
+            self.clear()
 
     def clear(self) -> None:
         """Take away what was made."""
@@ -328,59 +324,3 @@ def reads_delta(spark: "SparkSession") -> bool:
         # Py4J's own error, or no JVM to ask as in Spark Connect.
         return False
     return True
-
-
-def handed(column: str, kind: str) -> str:
-    """A column as it is handed over."""
-    told = kind
-    for pattern, instead in HANDED:
-        told = re.sub(pattern, instead, told)
-    return quoted(column) if told == kind else f"CAST({quoted(column)} AS {told}) AS {quoted(column)}"
-
-
-def spark_type(kind: str) -> str:
-    """A type of DuckDB's by Spark's name."""
-    kind = kind.strip()
-    if kind.endswith("[]"):
-        return f"ARRAY<{spark_type(kind[:-2])}>"
-    if kind.startswith("STRUCT("):
-        return f"STRUCT<{', '.join(f'{tick(name)}: {spark_type(one)}' for name, one in fields(kind[7:-1]))}>"
-    if kind.startswith("MAP("):
-        key, value = split(kind[4:-1])
-        return f"MAP<{spark_type(key)}, {spark_type(value)}>"
-    return kind if kind.startswith("DECIMAL(") else TYPES[kind]
-
-
-def fields(inside: str) -> Iterator[tuple[str, str]]:
-    """The fields of a struct's type."""
-    for one in split(inside):
-        told = re.match(r'"((?:[^"]|"")*)"\s+(.*)|(\S+)\s+(.*)', one.strip(), re.DOTALL)
-        assert told
-        yield (told[1].replace('""', '"'), told[2]) if told[1] is not None else (told[3], told[4])
-
-
-def split(inside: str) -> list[str]:
-    """The parts of a text between the commas that stand in no brackets."""
-    parts, depth = [""], 0
-    for letter in inside:
-        depth += (letter in "(<") - (letter in ")>")
-        if letter == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts
-
-
-def tick(name: str) -> str:
-    """A name as Spark's SQL quotes it."""
-    return "`" + name.replace("`", "``") + "`"
-
-
-def quoted(name: str) -> str:
-    """A name as DuckDB's SQL quotes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text_of(told: str) -> str:
-    """A text as Spark's SQL writes it."""
-    return "'" + told.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -22,6 +22,27 @@ from workbench.cluster.words import (
     typed,
 )
 
+# The units that Spark knows to truncate to; those before the day first.
+TRUNCATED = ("MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR")
+# Units that pass alike whatever clocks are put back by.
+PASSING = {unit: micros for unit, micros in WIDTHS_US.items() if unit not in ("DAY", "WEEK")}
+
+
+def passed(interval: exp.Expr) -> str:
+    """The microseconds of an interval of hours or less, which Spark counts as a day of the calendar once there are 24; empty for another."""
+    if not isinstance(interval, exp.Interval):
+        return ""
+    if known := spelled(interval):
+        count, name = known
+        return str(count * PASSING[name]) if name in PASSING and count * PASSING[name] >= DAY_US else ""
+    unit = interval.args.get("unit")
+    name = unit.name.upper().removesuffix("S") if unit is not None else ""
+    return (
+        f"cast(({text(interval.this)}) AS BIGINT) * {PASSING[name]}"
+        if name in PASSING and not isinstance(interval.this, exp.Literal)
+        else ""
+    )
+
 
 def wall(instant: exp.Expr, zone: exp.Expr) -> exp.Expr:
     """What clocks of a zone show at an instant: by its microseconds, since going by a session's own zone would lose the hour that comes twice."""
@@ -31,7 +52,13 @@ def wall(instant: exp.Expr, zone: exp.Expr) -> exp.Expr:
 def instant_of(naive: exp.Expr, zone: exp.Expr, midnight: str = "") -> exp.Expr:
     """The instant at which clocks of a zone show a time; of a date, its midnight."""
     shown = as_type(naive, "STRING")
-    return typed(as_type(call("concat", shown, f"'{midnight} '", zone), "TIMESTAMP"), "TIMESTAMPTZ")
+    first = as_type(call("concat", shown, f"'{midnight} '", zone), "TIMESTAMP")
+    if midnight or zone.name.upper() == "UTC":
+        return typed(first, "TIMESTAMPTZ")
+    # Of the hour that comes twice, when clocks are put back, the second is meant: the one before it shows the same.
+    later, told = "v + INTERVAL '1' HOUR", text(zone)
+    twice = f"if(from_utc_timestamp({later}, {told}) = from_utc_timestamp(v, {told}), {later}, v)"
+    return typed(call("get", call("transform", call("array", first), f"v -> {twice}"), "0"), "TIMESTAMPTZ")
 
 
 def at_time_zone(node: exp.AtTimeZone) -> exp.Expr:
@@ -47,10 +74,14 @@ def truncated(node: exp.Expr) -> exp.Expr:
     unit = node.args["unit"]
     told = exp.Literal.string(unit.name) if isinstance(unit, exp.Var | exp.WeekStart | exp.Literal) else unit
     kind = type_of(node.this)
+    if isinstance(told, exp.Literal) and told.name.upper().removesuffix("S") not in TRUNCATED:
+        raise NotTranslated(f"date_trunc to {told.name.lower()}")
     if kind == "DATE":
         if not (isinstance(told, exp.Literal) and told.is_string):
             # To Spark's `trunc` there is no day, which the unit may turn out to be.
             return typed(as_type(call("date_trunc", told, as_type(node.this, "TIMESTAMP_NTZ")), "DATE"), "DATE")
+        if told.name.upper().removesuffix("S") in TRUNCATED[:5]:
+            return typed(as_type(node.this, "TIMESTAMP_NTZ"), "TIMESTAMP")
         made = node.this if told.name.upper() == "DAY" else call("trunc", node.this, told)
         return typed(made.copy(), "DATE")
     made = call("date_trunc", told, node.this)
@@ -124,7 +155,7 @@ def apart(node: exp.DateDiff) -> exp.Expr:
     if unit == "DAY":
         return typed(call("datediff", *days), "BIGINT")
     if unit == "WEEK":
-        return typed(raw(f"(datediff(trunc({text(days[0])}, 'WEEK'), trunc({text(days[1])}, 'WEEK')) DIV 7)"), "BIGINT")
+        raise NotTranslated("date_diff by weeks; write it as days")
     if unit in MONTHS:
         number = [f"(year({text(one)}) * 12 + month({text(one)}) - 1) DIV {MONTHS[unit]}" for one in days]
         return typed(raw(f"({number[0]} - {number[1]})"), "BIGINT")

@@ -14,17 +14,17 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.schema import MappingSchema
 
+from workbench.cluster.corners import distinct_on, qualified
+from workbench.cluster.nearest import asof_written_out, columns_noted
 from workbench.cluster.rules import RULES, TYPES
-from workbench.cluster.shapes import asof_written_out, bracketed, by_position, exploded, filtered, hoisted, numbered, renamed
-from workbench.cluster.words import NotTranslated, text, type_of
+from workbench.cluster.shapes import bracketed, by_position, exploded, filtered, hoisted, numbered, renamed, rows_compared, series_named
+from workbench.cluster.words import BROKEN, WHOLE, NotTranslated, text, type_of
 from workbench.query.documented import View, every
 
+# What sqlglot, and rules on trees that nobody thought of, end in.
+FAILS = (AssertionError, AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError, SqlglotError)
 # Calls of macros within one query, those that macros make with them.
 CALLS = 500
-# What Spark would answer only after minutes.
-TOO_SLOW = {
-    "trades_with_quotes": "Spark has no ASOF JOIN: it would compare each trade of a day with every quote of that day",
-}
 # The names and types of columns: schema, table, column, and its type as DuckDB writes it.
 Columns = Mapping[str, Mapping[str, Mapping[str, str]]]
 
@@ -52,7 +52,18 @@ def told(annotator: Any, call: exp.Anonymous) -> exp.Anonymous:
     return call
 
 
-METADATA: dict[Any, Any] = {**DuckDB.EXPRESSION_METADATA, exp.Anonymous: {"annotator": told}}
+def as_written(annotator: Any, literal: exp.Literal) -> exp.Literal:
+    """Know that a number with a point in it is a decimal, unless it has a power of ten."""
+    exact = not literal.is_string and "." in literal.name and "e" not in literal.name.lower()
+    if exact:
+        annotator._set_type(literal, exp.DType.DECIMAL)
+        return literal
+    made: exp.Literal = annotator._annotate_literal(literal)
+    return made
+
+
+METADATA: dict[Any, Any] = {**DuckDB.EXPRESSION_METADATA, exp.Anonymous: {"annotator": told}, exp.Literal: {"annotator": as_written}}
+METADATA[exp.Median] = {"annotator": lambda self, e: self._set_type(e, exp.DType.DOUBLE if type_of(e.this) in (*WHOLE, *BROKEN) else None)}
 METADATA |= {kind: {"annotator": lambda self, e: self._annotate_by_args(e, "this")} for kind in (exp.ArgMin, exp.ArgMax, exp.ArrayFilter)}
 
 
@@ -74,7 +85,10 @@ class Translator:
         [tree] = trees
         if not isinstance(tree, exp.Query):
             raise NotTranslated(f"{tree.key.upper()} is a statement to DuckDB, not a query")
-        return text(self.tree(tree))
+        try:
+            return text(self.tree(tree))
+        except FAILS as fault:
+            raise NotTranslated(f"sqlglot fails on it: {type(fault).__name__}: {plain(fault)}") from fault
 
     def reads(self, asked: str) -> list[tuple[str, str]]:
         """Schema and name of the relations that a query names, as far as they are none of its own. Raises `NotTranslated`."""
@@ -90,14 +104,18 @@ class Translator:
         try:
             tree = written_out(tree)
             self._placed(tree)
+            series_named(tree)
             tree = qualify(
                 tree, schema=self._schema, dialect="duckdb", quote_identifiers=False, identify=False, validate_qualify_columns=False
             )
+            # By now it is known which columns `*` stands for.
+            distinct_on(tree)
             tree = annotate_types(tree, schema=self._schema, dialect="duckdb", expression_metadata=METADATA)
         except SqlglotError as fault:
             raise NotTranslated(f"its columns are not made out: {plain(fault)}") from fault
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as fault:
-            raise NotTranslated(f"sqlglot fails on it: {type(fault).__name__}: {plain(fault)}") from fault
+        # Before there are texts of Spark's, in which nothing is renamed.
+        renamed(tree)
+        columns_noted(tree)
         # From the leaves up: what a rule puts in place of a node is not changed again.
         for node in reversed(list(tree.walk())):
             if (rule := RULES.get(type(node))) and (made := rule(node)) is not node:
@@ -105,9 +123,9 @@ class Translator:
                     tree = made
                 else:
                     node.replace(made)
-        for shape in (by_position, numbered, renamed, asof_written_out, hoisted, exploded, bracketed):
+        for shape in (by_position, numbered, hoisted, exploded, rows_compared, bracketed, asof_written_out):
             shape(tree)
-        return filtered(tree)
+        return qualified(filtered(tree))
 
     def _placed(self, tree: exp.Expr) -> None:
         """Give tables that are named without their schema the one that they have."""
@@ -138,8 +156,6 @@ def written_out(tree: exp.Expr) -> exp.Expr:
         if not (found := next(macros(tree), None)):
             return tree
         node, macro, given = found
-        if why := TOO_SLOW.get(macro.name):
-            raise NotTranslated(f"{macro.name}: {why}")
         body = sqlglot.parse_one(macro.body, read=Written)
         own_names(body, names)
         made = replaced(body, arguments(macro, given))

@@ -11,6 +11,7 @@ INSTANTS = ("TIMESTAMPTZ", "TIMESTAMPLTZ")
 NAIVE = ("TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S")
 WHOLE = ("TINYINT", "SMALLINT", "INT", "BIGINT", "INT128", "UTINYINT", "USMALLINT", "UINT", "UBIGINT")
 BROKEN = ("DOUBLE", "FLOAT")
+LISTED = ("ARRAY", "LIST")
 EPOCH = "TIMESTAMP_NTZ '1970-01-01 00:00:00'"
 DAY_US = 86_400_000_000
 WIDTHS_US = {"MICROSECOND": 1, "MILLISECOND": 1_000, "SECOND": 1_000_000, "MINUTE": 60_000_000, "HOUR": 3_600_000_000, "DAY": DAY_US}
@@ -31,7 +32,25 @@ def type_of(node: Any) -> str:
     while isinstance(node, exp.Paren | exp.Alias):
         node = node.this
     made = getattr(node, "type", None)
-    return made.this.name if isinstance(made, DataType) and isinstance(made.this, DataType.Type) and made.this.name != "UNKNOWN" else ""
+    name = made.this.name if isinstance(made, DataType) and isinstance(made.this, DataType.Type) and made.this.name != "UNKNOWN" else ""
+    # Which sqlglot takes the sum of a decimal and a floating number for.
+    return "DOUBLE" if name == "DECIMAL" and any(type_of(one) in BROKEN for one in parts_of(node)) else name
+
+
+def parts_of(node: exp.Expr) -> list[Any]:
+    """The values that a value is made of and has its type from; none where it has one of its own."""
+    match node:
+        case exp.Add() | exp.Sub() | exp.Mul() | exp.Mod():
+            return [node.this, node.expression]
+        case exp.Coalesce() | exp.Greatest() | exp.Least():
+            return [node.this, *node.expressions]
+        case exp.Case():
+            return [*(one.args["true"] for one in node.args["ifs"]), node.args.get("default")]
+        case exp.If():
+            return [node.args["true"], node.args.get("false")]
+        case exp.Neg() | exp.Abs() | exp.Round() | exp.Sum() | exp.Min() | exp.Max() | exp.Window() | exp.Filter():
+            return [node.this]
+    return []
 
 
 def typed(node: exp.Expr, name: str) -> exp.Expr:
