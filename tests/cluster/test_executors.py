@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daskcluster import Dask, dask
+from daskcluster import Dask, dask, ready
 from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, THU, TRADE, bar, minutes, put, text, trade
 
 from workbench import cluster, sessions
@@ -512,6 +513,110 @@ def test_an_address_that_is_none_or_that_nobody_answers_at(tmp_path: Path, vendo
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 .*nothing was landed.*--cluster"):
         executing.executor("tcp://127.0.0.1:1", answer_s=0.5)
     assert time.monotonic() - began < 10
+
+
+def test_an_address_is_refused_that_cannot_be_one_and_its_password_is_not_shown() -> None:
+    for wrong in ("tcp://one:secret@host:8786", "tcp://host:0", "tcp://host:99999"):
+        with pytest.raises(UsageError, match="is no address of a Dask scheduler") as caught:
+            cluster.executor(wrong)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(UsageError, match="wants certificates"):
+        cluster.executor("tls://127.0.0.1:8786")
+
+
+def test_who_takes_a_connection_and_says_nothing_is_waited_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executing, "GRACE_S", 0.5)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        began = time.monotonic()
+        with pytest.raises(ClusterError, match="says nothing, so it is most likely no scheduler"):
+            executing.executor(f"tcp://127.0.0.1:{silent.getsockname()[1]}", answer_s=0.2)
+    assert time.monotonic() - began < 10
+
+
+def test_workers_without_a_workbench_are_told_or_passed_over(tmp_path: Path, vendor: Path, alone: dict[str, Any]) -> None:
+    """To give them anything would end them."""
+    with dask(1, preload="bareworker") as running:
+        with pytest.raises(ClusterError, match=r"and every other one, has no workbench .*Install the workbench"):
+            opened(tmp_path / "bare", vendor).refresh(datasets=["stock_day"], executor=running.address).run()
+        assert running.workers[0].poll() is None
+        running.work(1)
+        ready(running, 2)
+        bench = opened(tmp_path / "lake", vendor)
+        summary = bench.refresh(datasets=DATASETS, executor=running.address).run()
+        assert sorted(one.outcome for one in summary.done) == ["landed"] * 8 + ["quarantined"]
+    assert landed(bench) == alone
+
+
+class Odd(Executor):
+    """An executor that does not do what executors do: what its calls give is made by `give`."""
+
+    def __init__(self, give: Callable[[Future[Any]], Any]):
+        self._give, self._pool = give, ThreadPoolExecutor(1)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return self._give(self._pool.submit(fn, *args, **kwargs))
+
+
+def given(value: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    if isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+    return future
+
+
+SAME = given(("again", "one", "busy"))
+
+
+def refuses(_: Future[Any]) -> Any:
+    raise ConnectionResetError("the queue is gone")
+
+
+@pytest.mark.parametrize(
+    ("give", "told"),
+    [
+        (lambda _: None, "gave NoneType, which is no concurrent.futures.Future"),
+        (lambda _: given(None), "gave NoneType for the answer of a worker"),
+        (lambda _: given(("done", "one", 42)), "gave int for what came of a file"),
+        (lambda _: SAME, "gave the future of another file"),
+        (lambda _: given(KeyError("boom")), "ended in KeyError"),
+        (refuses, "takes no more work (the queue is gone)"),
+    ],
+)
+def test_an_executor_that_is_none_is_told(give: Any, told: str, tmp_path: Path, vendor: Path) -> None:
+    bench = opened(tmp_path / "lake", vendor)
+    with pytest.raises(ClusterError) as caught:
+        bench.refresh(datasets=["stock_day"], executor=Odd(give)).run()
+    assert told in str(caught.value) and "us_stocks_sip/day_aggs_v1" in str(caught.value) and "is kept" in str(caught.value)
+    assert holder(bench.lake.root, "stock_day") is None
+    assert [one.outcome for one in bench.refresh(datasets=["stock_day"]).run().done] == ["landed"] * 3
+
+
+def test_what_came_of_another_file_is_not_taken_for_this_one(tmp_path: Path, vendor: Path) -> None:
+    kept: list[Future[Any]] = []
+
+    def first(future: Future[Any]) -> Future[Any]:
+        kept.append(future)
+        return given(kept[0].result())
+
+    bench = opened(tmp_path / "lake", vendor)
+    with pytest.raises(ClusterError, match="gave what came of us_stocks_sip"):
+        bench.refresh(datasets=["stock_day"], executor=Odd(first)).run()
+    # What landed before is kept, and no more.
+    assert len(bench.lake["stock_day"].landings()) == 1
+    assert [one.outcome for one in bench.refresh(datasets=["stock_day"]).run().done if one.outcome == "landed"] == ["landed"] * 2
+    assert not verify(bench.lake, ["stock_day"]).faults
+
+
+def test_processes_that_are_forked_are_refused_before_they_hang(tmp_path: Path, vendor: Path) -> None:
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("fork")) as forked,
+        pytest.raises(UsageError, match=r"by fork.*get_context\('spawn'\)"),
+    ):
+        opened(tmp_path / "lake", vendor).refresh(datasets=["stock_day"], executor=forked).run()
 
 
 def test_a_scheduler_without_workers_is_told(tmp_path: Path) -> None:

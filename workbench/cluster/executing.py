@@ -2,11 +2,13 @@
 
 import logging
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from pydoc import locate
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.errors import ClusterError, MissingExtra, UsageError
@@ -18,8 +20,12 @@ T = TypeVar("T")
 
 # How long a scheduler may take to answer, and then to have a worker.
 ANSWER_S, WORKERS_S = 10.0, 10.0
+# What a connection may take longer than that, before nobody waits for its end.
+GRACE_S = 5.0
 # How long a scheduler may be without any before a run gives up.
 LOST_S = 60.0
+# What a worker must be able to load, and how long it may take to say so.
+MODULE, MEET_S = "workbench.refresh.working", 20.0
 # How often the scheduler is asked who its workers are.
 LOOK_S = 0.5
 # Of what went wrong inside a worker or a scheduler, so much is told.
@@ -42,6 +48,8 @@ class Cluster(Executor):
         self._avoided: set[str] = set()
         self._seen, self._manned = 0.0, time.monotonic()
         self._threads: dict[str, int] = {}
+        # Of the workers that were met why each has no workbench; empty for those that have one.
+        self._met: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<{self.told}>"
@@ -56,6 +64,7 @@ class Cluster(Executor):
         """The workers that may be given something, each with its threads."""
         if time.monotonic() - self._seen > LOOK_S:
             self._threads = self._asked(lambda: dict(self.client.nthreads()))  # type: ignore[no-untyped-call]
+            self._meet()
             self._seen = time.monotonic()
             if self._threads:
                 self._manned = self._seen
@@ -64,6 +73,25 @@ class Cluster(Executor):
                     f"{self.address} has had no worker for {LOST_S:.0f} s; what landed before is kept, nothing else was landed. Start some, and refresh again."
                 )
         return {worker: count for worker, count in self._threads.items() if worker not in self._avoided}
+
+    def _meet(self) -> None:
+        """Ask workers that are new whether they have a workbench: one that is given work without it does not say so, it ends."""
+        if new := [worker for worker in self._threads if worker not in self._met]:
+            told: dict[str, Any] = {}
+            # Who does not answer has most likely only no time.
+            with suppress(Exception):
+                told = within(MEET_S, lambda: self.client.run(locate, f"{MODULE}.__name__", workers=new, on_error="return"))
+            for worker in new:
+                found = told.get(worker, MODULE)
+                self._met[worker] = "" if found == MODULE else brief(found) if isinstance(found, BaseException) else "it has none"
+        strangers = {worker: why for worker in self._threads if (why := self._met.get(worker))}
+        self._avoided |= strangers.keys()
+        if strangers and len(strangers) == len(self._threads):
+            worker, why = next(iter(strangers.items()))
+            raise ClusterError(
+                f"worker {worker} of {self.address}, and every other one, has no workbench that it can load ({why}); what landed before is kept, nothing else was "
+                "landed. Install the workbench that the driver has on all machines of the cluster, with its extra `cluster`."
+            )
 
     @property
     def capacity(self) -> int:
@@ -134,16 +162,24 @@ def executor(address: str, *, answer_s: float = ANSWER_S, workers_s: float = WOR
     Raises `MissingExtra` without Dask, `UsageError` for what is no address, and `ClusterError` if no scheduler answers within `answer_s` seconds, or has
     no worker within `workers_s` more.
     """
-    if not re.fullmatch(r"(?:tcp|tls|ws|wss)://[^\s/]+:\d{1,5}", address):
-        raise UsageError(f"{address!r} is no address of a Dask scheduler; nothing was landed. Write it like tcp://10.0.0.5:8786")
+    found = re.fullmatch(r"(tcp|tls|ws|wss)://[^\s/@]+:(\d{1,5})", address)
+    if not found or not 0 < int(found[2]) < 65536:
+        # Schedulers know no passwords: one that stands there was meant for something else.
+        shown = re.sub(r"//[^/]*@", "//…@", address)
+        raise UsageError(f"{shown!r} is no address of a Dask scheduler; nothing was landed. Write it like tcp://10.0.0.5:8786")
     try:
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError as fault:
         raise MissingExtra(f"Dask is not installed, so {address} was not asked; pip install 'workbench[cluster]'") from fault
     quieted()
+    if found[1] in ("tls", "wss") and Security().get_connection_args("client").get("ssl_context") is None:  # type: ignore[no-untyped-call]
+        raise UsageError(
+            f"{address} wants certificates, and Dask knows of none; nothing was landed. Tell it by DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__CLIENT__CERT and "
+            "…__CLIENT__KEY, or write tcp:// if the scheduler does without."
+        )
     began = time.monotonic()
     try:
-        client = Client(address, timeout=answer_s, set_as_default=False, name="workbench")  # type: ignore[no-untyped-call]
+        client = within(answer_s + GRACE_S, lambda: Client(address, timeout=answer_s, set_as_default=False, name="workbench"))  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError, RuntimeError) as fault:
         raise ClusterError(
             f"no Dask scheduler answers at {address} after {time.monotonic() - began:.0f} s ({brief(fault)}); nothing was landed. Start one with "
@@ -157,10 +193,30 @@ def executor(address: str, *, answer_s: float = ANSWER_S, workers_s: float = WOR
             raise ClusterError(
                 f"the Dask scheduler at {address} has no workers; nothing was landed. Start some with `dask worker {address}`, and refresh again."
             ) from fault
+        _ = cluster.threads
     except BaseException:
         cluster.shutdown(wait=False)
         raise
     return cluster
+
+
+def within(seconds: float, make: Callable[[], T]) -> T:
+    """What a call gives. Raises `TimeoutError` after so many seconds: who takes a connection and never says a word is waited for without end by Dask."""
+    told: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            told.set_result(make())
+        except BaseException as fault:
+            told.set_exception(fault)
+
+    threading.Thread(target=run, name="cluster", daemon=True).start()
+    try:
+        return told.result(seconds)
+    except TimeoutError as fault:
+        if told.done():
+            raise
+        raise TimeoutError("it takes the connection and says nothing, so it is most likely no scheduler") from fault
 
 
 def adopted(workers: Any) -> Cluster:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, cast
+from weakref import WeakSet
 
 from workbench.config import Settings
-from workbench.errors import ClusterError, UsageError
+from workbench.errors import ClusterError, UsageError, WorkbenchError
 from workbench.lake.identity import identity
 from workbench.lake.landing import Job, land_or_refuse
 from workbench.lake.landings import Landed
@@ -69,11 +70,22 @@ def hands(workers: Workers) -> Iterator[Executor | None]:
 
         yield adopted(cast("Any", workers))
     elif workers is None or isinstance(workers, Executor):
+        if forks(workers):
+            raise UsageError(
+                f"{type(workers).__name__} starts its processes by fork, in which the threads that read Parquet and CSV would wait for ever; nothing was fetched. "
+                "Give it mp_context=multiprocessing.get_context('spawn')."
+            )
         yield workers
     else:
         raise UsageError(
             f"{workers!r} is no executor; nothing was fetched. Give a concurrent.futures.Executor, or the address of a Dask scheduler, as tcp://10.0.0.5:8786"
         )
+
+
+def forks(executor: Executor | None) -> bool:
+    """Whether an executor's processes are copies of this one: locks that its other threads held are never opened in them."""
+    context = getattr(executor, "_mp_context", None) if isinstance(executor, ProcessPoolExecutor) else None
+    return context is not None and context.get_start_method() == "fork"
 
 
 def is_here(executor: Executor | None) -> bool:
@@ -111,6 +123,27 @@ def broken(executor: Executor, key: str, fault: BaseException) -> ClusterError:
     )
 
 
+def odd(executor: Executor, key: str, what: str) -> ClusterError:
+    """The error for an executor that does not do what executors do."""
+    return ClusterError(
+        f"{type(executor).__name__} {' '.join(what.split()).removesuffix('.')}, where {key} was to be landed; it and what was to follow were not landed, what "
+        "landed before is kept. Mend that executor, or run the refresh without it."
+    )
+
+
+def answer(given: Any, key: str) -> Told:
+    """What a worker answered for a file. Raises `TypeError` if that is no answer, or one for another file."""
+    if not (isinstance(given, tuple) and len(given) == 3 and given[0] in ("done", "unfit", "again")):
+        raise TypeError(f"gave {type(given).__name__} for the answer of a worker")
+    made = given[2].made if isinstance(given[2], Came) else None
+    held = made.landing.key if isinstance(made, Landed) else made.key if isinstance(made, Refusal) else key
+    if given[0] == "done" and made is None:
+        raise TypeError(f"gave {type(given[2]).__name__} for what came of a file")
+    if held != key:
+        raise TypeError(f"gave what came of {held}")
+    return given
+
+
 class Here:
     """Threads of this process, each of which fetches a file and lands it, or has an executor of this machine land it."""
 
@@ -142,6 +175,8 @@ class Away:
         self._alike, self._name = versions(), identity(lake.root).id
         self._tries: Counter[str] = Counter()
         self._moving: dict[str, ExitStack] = {}
+        # Kept for as long as somebody waits for them.
+        self._given: WeakSet[Future[Any]] = WeakSet()
         # Of each table of ticks the steps that are to decide its ranges, and those whose ranges are decided by this run.
         self._deciding: set[str] = set()
         self.cut: set[str] = set()
@@ -179,23 +214,38 @@ class Away:
         moving = self._moving[step.key] = ExitStack()
         moving.enter_context(self._flights.of(step, AWAY))
         try:
-            return self.executor.submit(work, self._alike, pickle.dumps(order))
-        except RuntimeError as fault:
+            future = self.executor.submit(work, self._alike, pickle.dumps(order))
+        except WorkbenchError:
+            raise
+        except Exception as fault:
             raise broken(self.executor, step.key, fault) from fault
+        if not isinstance(future, Future) or future in self._given:
+            what = (
+                "the future of another file"
+                if isinstance(future, Future)
+                else f"{type(future).__name__}, which is no concurrent.futures.Future"
+            )
+            raise odd(self.executor, step.key, f"gave {what}")
+        self._given.add(future)
+        return future
 
     def made(self, step: Step, future: Future[Told]) -> Made | None:
         self._moving.pop(step.key, ExitStack()).close()
         self._tries[step.key] += 1
         try:
-            told, worker, came = future.result()
+            told, worker, came = answer(future.result(), step.key)
         except BrokenExecutor as fault:
             raise broken(self.executor, step.key, fault) from fault
         except CancelledError:
             return self._again(step, f"{step.key} was given up by the scheduler, or lost with its worker")
+        except WorkbenchError:
+            raise
+        except TypeError as fault:
+            raise odd(self.executor, step.key, str(fault)) from fault
         except Exception as fault:
             why = meaning(self.executor, fault)
             if not why:
-                raise
+                raise odd(self.executor, step.key, f"ended in {type(fault).__name__}: {fault}") from fault
             # A file may only have been beside one that ends its workers: it has one more go.
             self._tries[step.key] += max(TRIES // 2 - 1, 0)
             return self._again(step, f"{step.key} was not landed: {why}")

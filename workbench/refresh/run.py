@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config import Settings
-from workbench.errors import BadKeys, LakeError, LandingError, SourceError, WorkbenchError
+from workbench.errors import BadKeys, ClusterError, LakeError, LandingError, SourceError, WorkbenchError
 from workbench.lake import reset
 from workbench.lake.disk import sweep
 from workbench.lake.journal import Journal
@@ -249,8 +249,8 @@ class Refresh:
                         self.stopped = True
                         break
                     for future in finished:
-                        made = crew.made(running[future], future)
                         step = running.pop(future)
+                        made = crew.made(step, future)
                         if made is None:
                             waiting.append(step)
                         elif isinstance(made, Done):
@@ -270,7 +270,9 @@ class Refresh:
             # Stopped in the middle (Ctrl-C, an error, a caller who had enough): what is landed is kept.
             for future, step in running.items():
                 if future.done() and not future.cancelled() and not future.exception():
-                    made = crew.made(step, future)
+                    made = None
+                    with suppress(ClusterError):
+                        made = crew.made(step, future)
                     if made and not isinstance(made, Done):
                         batch.add(*made)
             for _ in batch.finish():

@@ -18,7 +18,7 @@ from typing import Any
 
 from workbench import __version__
 from workbench.config import Settings
-from workbench.errors import BadKeys, LandingError, SourceError, UsageError
+from workbench.errors import BadKeys, LakeError, LandingError, SourceError, UsageError
 from workbench.lake.disk import sweep
 from workbench.lake.identity import expect_known
 from workbench.lake.landing import Job, land_or_refuse
@@ -94,6 +94,17 @@ def work(alike: Mapping[str, str], order: bytes) -> Told:
         return "unfit", name_of_worker(), str(fault)
     except SourceError as fault:
         return "again", name_of_worker(), str(fault)
+    except LakeError as fault:
+        # A bucket is written by way of this machine's own disk, which others do not share; a folder is one disk to all.
+        if str(order_settings(order).get("data", "")).startswith("s3://"):
+            return "unfit", name_of_worker(), str(fault)
+        raise
+
+
+def order_settings(order: bytes) -> Mapping[str, Any]:
+    """The settings that an order tells."""
+    told: Mapping[str, Any] = pickle.loads(order).settings  # noqa: S301
+    return told
 
 
 def done(order: Order) -> Came:
