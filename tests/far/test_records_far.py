@@ -178,9 +178,40 @@ def test_of_a_key_that_two_machines_write_the_first_commit_stands_and_the_other_
         other.sql(f"FROM {OWN}").fetchall()
         monkeypatch.setattr("workbench.lake.remote.mirror.Mirror.look", lambda _: None)
         one.fold()
-        with pytest.raises(BrokenRule, match=r'another machine had written its key first: derived\.factor \["z"\]'):
+        with pytest.raises(
+            BrokenRule, match=r'another machine had written its key, or a unique value of its, first: derived\.factor \["z"\]'
+        ):
             other.append(OWN, [{"name": "z", "value": 2.0}], durable=True)
     assert other.set_apart().rows == []
+
+
+def test_of_a_unique_value_that_two_machines_write_under_two_keys_the_first_commit_stands(
+    machines: Callable[[str], workbench.Workbench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = machines("one"), machines("other")
+    users, user = "transactional.users", {"role": "trader", "password_hash": None}
+    with unfolded(monkeypatch):
+        one.append(users, [user | {"username": "ann", "email": "ann@example.com"}])
+        other.append(
+            users,
+            [
+                user | {"username": "ann", "email": "ann@example.org"},
+                user | {"username": "bob", "email": "bob@example.com"},
+                user | {"username": "cid", "email": "ann@example.com"},
+            ],
+        )
+        one.fold()
+        other.fold()
+        third = machines("third")
+        held = "SELECT username, email FROM transactional.users ORDER BY 1"
+        assert third.sql(held).fetchall() == other.sql(held).fetchall() == [("ann", "ann@example.com"), ("bob", "bob@example.com")]
+        assert ["ann@example.org" in row.body or "cid" in row.body for row in apart.kept(Operations(other.lake.root))] == [True, True]
+        # A value that is let go of is another's to take, also in the batch that lets go of it.
+        [(key,)] = other.sql("SELECT id FROM transactional.users WHERE username = 'ann'").fetchall()
+        other.delete(users, key=key)
+        other.append(users, [user | {"username": "ann", "email": "ann@example.net"}])
+        other.fold()
+    until(lambda: third.sql(held).fetchall() == [("ann", "ann@example.net"), ("bob", "bob@example.com")])
 
 
 def test_a_large_batch_that_meets_rows_of_another_machine_keeps_the_others(

@@ -1,4 +1,4 @@
-"""Rows of this machine whose keys another has committed first: decided over what each machine saw, both were fresh, and only one can stand.
+"""Rows of this machine whose keys, or unique values, another has committed first: decided over what each machine saw, both were fresh, and only one can stand.
 
 What is committed stands. A row that says the same is left out; one that says otherwise is set apart in the journal, where `health`, `verify` and
 `workbench fold` tell of it, and whoever waits for the commit (`durable=True`) is told at once.
@@ -58,18 +58,24 @@ def parted(table: "RecordTable", shot: "Kept", state: State, operations: Sequenc
     mine = pl.concat([part.select(key) for part in parts])
     if state.hidden is not None:
         mine = mine.join(pl.DataFrame(state.hidden), on=key, how="anti")
-    taken = there(table, shot, mine, seen(table, shot, operations[0], journal)) if len(mine) else None
-    if taken is None:
+    if not len(mine):
         return state, []
-    keys = taken.select(key)
+    since = seen(table, shot, operations[0], journal)
+    taken = there(table, shot, mine, since)
+    others = alike(
+        table, shot, pl.concat([part.select(*key, *uniques(table)) for part in parts]).join(mine, on=key, how="semi"), state, since
+    )
+    if taken is None and others is None:
+        return state, []
+    keys = pl.concat([one.select(key) for one in (taken, others) if one is not None]).unique()
     numbers = {one.key: one.seq for one in operations if one.kind == "put"}
     by_file = {one.body: one.seq for one in operations if one.kind == "puts"}
     out = numbered_rows(
         table, {**{by_file[path]: part for path, part in files.items()}, 0: parts[-1] if state.rows is not None else None}, keys
     )
-    held = {key_of(table, row): encode(table.record, row) for row in taken.iter_rows(named=True)}
+    held = {key_of(table, row): encode(table.record, row) for row in taken.iter_rows(named=True)} if taken is not None else {}
     now = int(time.time() * 1_000_000)
-    odd = [Apart(table.name, seq or numbers.get(text, 0), text, body, now) for seq, text, body in out if held[text] != body]
+    odd = [Apart(table.name, seq or numbers.get(text, 0), text, body, now) for seq, text, body in out if held.get(text) != body]
     left = [part.join(keys, on=key, how="anti") for part in parts]
     rows = record_files.together(table.record, (part.to_arrow().cast(schema_of(table)) for part in left)) if any(map(len, left)) else None
     return replace(state, rows=rows, files=(), filed=0), odd
@@ -82,12 +88,40 @@ def there(table: "RecordTable", shot: "Kept", mine: "pl.DataFrame", since: int) 
     key = list(table.record.key)
     found = []
     for path in candidates(table, shot, mine.to_arrow()):
-        if path[:STAMP].isdigit() and int(path[:STAMP]) <= since:
+        if not came(path, since):
             continue
         place = table.here(path)
         if len(pl.DataFrame(record_files.read(place, key)).join(mine, on=key, how="semi")):
             found.append(pl.DataFrame(record_files.read(place)).join(mine, on=key, how="semi"))
     return pl.concat(found, how="diagonal") if found else None
+
+
+def uniques(table: "RecordTable") -> list[str]:
+    """The columns beside the key by which no two rows may be alike."""
+    return list(dict.fromkeys(name for columns in table.record.unique for name in columns if name not in table.record.key))
+
+
+def alike(table: "RecordTable", shot: "Kept", mine: "pl.DataFrame", state: State, since: int) -> "pl.DataFrame | None":
+    """Those of some rows that have a unique value of a row under another key, in files that came after a version; None if there are none."""
+    import polars as pl
+
+    key, names, found = list(table.record.key), uniques(table), []
+    if not names or shot.actions is None:
+        return None
+    for path in shot.actions["path"].to_pylist():
+        if came(path, since):
+            theirs = pl.DataFrame(record_files.read(table.here(path), [*key, *names]))
+            if state.hidden is not None:
+                theirs = theirs.join(pl.DataFrame(state.hidden), on=key, how="anti")
+            # A row under the same key is no other: whether it is taken is told by `there`.
+            theirs = theirs.join(mine, on=key, how="anti")
+            found += [mine.join(theirs, on=list(columns), how="semi") for columns in table.record.unique]
+    return pl.concat(found).unique(key) if any(map(len, found)) else None
+
+
+def came(path: str, since: int) -> bool:
+    """Whether a file was committed after a version, as far as its name tells."""
+    return not path[:STAMP].isdigit() or int(path[:STAMP]) > since
 
 
 def seen(table: "RecordTable", shot: "Kept", first: Operation, journal: str) -> int:
@@ -139,7 +173,11 @@ def keep(journal: Operations, name: str, folded: int, odd: Sequence[Apart]) -> N
         write.con.execute("DELETE FROM apart WHERE name = ? AND seq > ?", (name, folded))
         write.con.executemany("INSERT INTO apart VALUES (?, ?, ?, ?, ?)", odd)
     for one in odd:
-        LOG.warning("%s: a row with the key %s was set apart: another machine had written that key first", name, one.key)
+        LOG.warning(
+            "%s: a row with the key %s was set apart: another machine had written that key, or a unique value of the row, first",
+            name,
+            one.key,
+        )
 
 
 def kept(journal: Operations, name: str | None = None, after: int = 0, upto: int | None = None) -> list[Apart]:
@@ -170,5 +208,5 @@ def said(some: Sequence[Apart]) -> str:
     when = datetime.fromtimestamp(first.at / 1_000_000, UTC)
     return (
         f"{len(some):,} row{'s' * (len(some) > 1)} of {names} {'were' if len(some) > 1 else 'was'} set apart, since another machine had written "
-        f"{'their keys' if len(some) > 1 else 'its key'} first: {first.name} {first.key} at {when:%Y-%m-%d %H:%M:%S} UTC"
+        f"{'their keys, or unique values of theirs,' if len(some) > 1 else 'its key, or a unique value of its,'} first: {first.name} {first.key} at {when:%Y-%m-%d %H:%M:%S} UTC"
     )
