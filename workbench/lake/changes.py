@@ -15,6 +15,7 @@ from workbench.lake.history import Life, sound
 from workbench.lake.pending import kept
 from workbench.lake.readers import Reader, exclusive
 from workbench.lake.records import RecordTable
+from workbench.lake.remote.where import readable
 from workbench.lake.store import LakeTable
 from workbench.lake.stored import typed
 from workbench.tables import quote
@@ -149,7 +150,7 @@ def version_of(table: LakeTable | RecordTable, told: int | datetime | None) -> i
     newest = len(table.commits()) - 1
     expect_whole(table, newest + 1)
     if newest < 0:
-        raise UsageError(f"{table.name} holds nothing in {table.root}, so that it has no versions; nothing was compared.")
+        raise UsageError(f"{table.name} holds nothing in {readable(table.root)}, so that it has no versions; nothing was compared.")
     if isinstance(told, datetime):
         found = table.version_at(told)
         if found < 0:
@@ -256,7 +257,7 @@ def declare(con: "duckdb.DuckDBPyConnection", table: LakeTable | RecordTable, ol
     market = isinstance(table, LakeTable)
     empty = ", ".join(f"NULL::{one.type if market else kept(typed(one.type))} AS {quote(one.name)}" for one in columns_of(table))
     for name, paths in (("__old", old), ("__new", new)):
-        files = ", ".join(literal(table.folder / path) for path in paths)
+        files = ", ".join(map(literal, table.all_here(paths)))
         rows = f"UNION ALL BY NAME FROM read_parquet([{files}], hive_partitioning = false, union_by_name = true)" if paths else ""
         con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM (SELECT {empty} WHERE false {rows})")
 

@@ -55,10 +55,30 @@ def declared(root: Path) -> dict[str, Record]:
         held = _READ.get(place)
         if held is None or held[0] != changed:
             before = held[1] if held else {}
-            found = {record.full: record for record in map(read, sorted(place.glob("*.json")))}
+            found = {record.full: record for record in _all(root, place)}
             # Who holds a record goes on holding the same one.
             _READ[place] = changed, {full: before[full] if before.get(full) == record else record for full, record in found.items()}
         return _READ[place][1]
+
+
+def _all(root: Path, place: Path) -> list[Record]:
+    """The tables that stand declared in a folder. A copy that a loss of power has spoiled is brought again from the bucket."""
+    paths = sorted(place.glob("*.json"))
+    try:
+        return [read(path) for path in paths]
+    except LakeError:
+        remote = remote_of(root)
+        if remote is None:
+            raise
+        for path in paths:
+            remote.download(f"{DECLARED[0]}{path.name}", path)
+        return [read(path) for path in paths]
+
+
+def of(path: Path) -> str:
+    """Where a declaration stands, as people name it."""
+    remote = remote_of(path)
+    return f"{remote.where}/{DECLARED[0]}{path.name}" if remote else str(path)
 
 
 def read(path: Path) -> Record:
@@ -68,7 +88,7 @@ def read(path: Path) -> Record:
         return made(told["schema"], told["name"], told["columns"], tuple(told["key"]), told["doc"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
         raise LakeError(
-            f"{path} is no declaration of a table ({fault!r}); nothing was done. Bring it back from a backup, or declare the table again "
+            f"{of(path)} is no declaration of a table ({fault!r}); nothing was done. Bring it back from a backup, or declare the table again "
             "after removing it."
         ) from fault
 

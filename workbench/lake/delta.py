@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from workbench.errors import Unreachable
+from workbench.errors import Unreachable, WorkbenchError
 from workbench.lake.disk import disk, sync
 from workbench.lake.identity import claim
 from workbench.lake.log import Forks, TableLog
@@ -82,7 +82,7 @@ def commit(
 
     claim(log.root, f"nothing was committed to {log.name}")
     version, writer = delta.version() + 1, uuid.uuid4().hex
-    undone = f"nothing was committed to {log.name}"
+    undone, paths = f"nothing was committed to {log.name}", {one.path for one in actions}
     for again in (True, False):
         writing = log.writable(delta)
         if writing is None:
@@ -100,21 +100,33 @@ def commit(
                 )
         except Exception as fault:
             # A commit stands once its file does: a checkpoint that cannot be written after it is made later. Where the bucket has not said so, it may yet.
-            doubtful = set() if log.remote is None or isinstance(fault, CommitFailedError) else {one.path for one in actions}
-            log.doubtful |= doubtful
+            log.doubtful |= paths if log.remote else set()
             log.follow()
             if not log.committed(version) or writer not in log.commit_path(version).read_text():
                 if isinstance(fault, CommitFailedError):
+                    log.doubtful -= paths
                     return False
                 # delta-rs asks no store again to put something; one that has stalled is not asked again here either.
                 if again and isinstance(fault, Unreachable) and time.monotonic() - began < SOON_S:
                     continue
                 raise
-            log.doubtful -= doubtful
-        settle(log, version)
+            log.doubtful -= paths
+        seen(log, version, paths)
         log.written(writing)
         return True
     raise AssertionError("the last attempt has ended")
+
+
+def seen(log: TableLog, version: int, paths: set[str]) -> None:
+    """Settle a commit that stands. Where it cannot be brought here, it is brought by a later look, and its files are nobody's to remove until then."""
+    try:
+        settle(log, version)
+    except (WorkbenchError, OSError) as fault:
+        if log.remote is None:
+            raise
+        log.doubtful |= paths
+        log.remote.mirror.stale()
+        LOG.warning("%s: version %d is committed, and cannot be brought here yet: %s", log.name, version, fault)
 
 
 def properties(metadata: Mapping[str, str], transactions: "Sequence[Transaction]" = ()) -> "CommitProperties":

@@ -101,6 +101,7 @@ def place(draft: Path, target: Path) -> None:
 
     A vacuum may remove the empty folder just before: it is made again then.
     """
+    size = draft.stat().st_size
     if remote := remote_of(target):
         remote.upload(draft, remote.name(target))
     for again in (True, True, False):
@@ -111,4 +112,7 @@ def place(draft: Path, target: Path) -> None:
             if not again or not draft.exists():
                 raise
         else:
+            if remote:
+                # What this machine wrote counts as what it fetched does.
+                remote.held.grew(size)
             return

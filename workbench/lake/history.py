@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import LakeError
+from workbench.lake.remote.where import readable
 
 COMMIT_DIGITS = 20
 
@@ -97,5 +98,5 @@ def sound(folder: Path, undone: str, upto: int | None = None) -> History:
     found = history(folder, upto)
     for path, why in found.faults.items():
         name = folder.name if folder.parent.name == "main" else f"{folder.parent.name}.{folder.name}"
-        raise LakeError(f"{path} is damaged ({why}); {undone}. Run `workbench verify {name}`, which says what to do.")
+        raise LakeError(f"{readable(path)} is damaged ({why}); {undone}. Run `workbench verify {name}`, which says what to do.")
     return found

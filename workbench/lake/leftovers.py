@@ -67,6 +67,10 @@ def abandoned(root: Path, scratch: Path, spill: Path) -> Iterator[tuple[str, Pat
         private = re.search(r"\.[0-9a-f]{8}\.part$", path.name) or path.suffix == ".lock"
         if idle_s(path) > (DAY_S if private else RESUMABLE_S):
             yield "downloads", path
+    for path in (root / "tmp" / "coming").glob("*"):
+        # On its way from a bucket: by a process that was killed, it is nobody's.
+        if idle_s(path) > DAY_S:
+            yield "downloads", path
     for path in spill.glob("*"):
         # Folders of older versions carry no machine in their names.
         if dead(f"{path.name.rpartition('~')[2]}-00000000") or (path.name.isdigit() and idle_s(path) > DAY_S):

@@ -1,6 +1,7 @@
 """The log of a Delta table, read: its snapshots, and what its commits say of themselves."""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -9,10 +10,11 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from workbench.errors import LakeError
+from workbench.errors import LakeError, WorkbenchError
 from workbench.lake.footers import Footer
 from workbench.lake.landings import Commit, Landing, Reset, Retired, Rewound, newest
 from workbench.lake.remote.ranged import Ranged
+from workbench.lake.remote.where import readable as stands
 from workbench.lake.remote.where import remote_of
 from workbench.lake.snapshots import Snapshot, read
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from workbench.lake.remote.connection import Stored
 
 T = TypeVar("T")
+LOG = logging.getLogger("workbench.lake")
 
 # A bucket is asked of so many data files one by one for each page that a listing of the table has; of more by that listing.
 FEW = 4
@@ -96,14 +99,14 @@ class TableLog:
     def _damaged(self, path: Path, why: object) -> LakeError:
         mend = self._mend(torn=path == self._newest() and not path.name.startswith(f"{0:020}"))
         return LakeError(
-            f"{path} is damaged ({why}): {self.name} cannot be read, and nothing was changed. Bring the file back from a backup; {mend}"
+            f"{stands(path)} is damaged ({why}): {self.name} cannot be read, and nothing was changed. Bring the file back from a backup; {mend}"
         )
 
     def _mend(self, *, torn: bool) -> str:
         """What mends a damaged log where there is no backup; `torn` may be a commit that a loss of power did not let end."""
         if torn:
             return "or, since it is the newest commit, which a loss of power may have torn, remove it and refresh: what it told of lands again."
-        return f"or remove {self.folder} and refresh: what the source still has lands again."
+        return f"or remove {stands(self.folder)} and refresh: what the source still has lands again."
 
     def _newest(self) -> Path:
         return max(self._log.glob("[0-9]*.json"))
@@ -271,10 +274,16 @@ class TableLog:
             yield one.name.removeprefix(below), one
 
     def drop(self, *paths: str) -> None:
-        """Remove data files, those that are there, but not those that a commit may name of which nobody knows whether it stands."""
+        """Remove data files, those that are there, but not those that a commit may name of which nobody knows whether it stands.
+
+        Files that a bucket does not let go are left to vacuum, as a killed writer's are: what the caller did before stands.
+        """
         left = [path for path in paths if path not in self.doubtful]
         if self.remote and left:
-            self.remote.remove_all(f"{self._name()}/{path}" for path in left)
+            try:
+                self.remote.remove_all(f"{self._name()}/{path}" for path in left)
+            except WorkbenchError as fault:
+                LOG.warning("%s: %d files that no commit names stay until a vacuum: %s", self.name, len(left), fault)
         for path in left:
             (self.folder / path).unlink(missing_ok=True)
 

@@ -25,6 +25,7 @@ from workbench.lake.disk import disk
 from workbench.lake.fold import fold
 from workbench.lake.operations import Operations
 from workbench.lake.records import record_named
+from workbench.lake.remote.where import readable
 from workbench.lake.store import Lake, LakeTable, utc_now
 from workbench.policies import Maintain
 from workbench.tables import TABLES
@@ -323,7 +324,9 @@ def alone(root: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout as fault:
-            raise Busy(f"the lake in {root} is being maintained{holder(told)}; nothing was done. Wait until that has finished.") from fault
+            raise Busy(
+                f"the lake in {readable(root)} is being maintained{holder(told)}; nothing was done. Wait until that has finished."
+            ) from fault
     try:
         with disk(root, "nothing was maintained"):
             told.write_text(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": utc_now()}))

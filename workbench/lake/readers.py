@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from workbench.errors import Busy
 from workbench.lake.processes import dead, ours, started
 from workbench.lake.remote.registering import elsewhere, exclusive_there, published
+from workbench.lake.remote.where import readable
 
 if TYPE_CHECKING:
     from workbench.lake.remote.registering import Published
@@ -188,7 +189,7 @@ def exclusive(root: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as fault:
         raise Busy(
-            f"a vacuum of {root} has not ended for {PATIENCE_S:.0f} s; nothing was done. Wait for it, or end it, and try again."
+            f"a vacuum of {readable(root)} has not ended for {PATIENCE_S:.0f} s; nothing was done. Wait for it, or end it, and try again."
         ) from fault
     except OSError:
         # A lake that cannot be written cannot be vacuumed from here either; another machine's vacuum goes by its age.

@@ -176,7 +176,7 @@ class RecordTable(TableLog):
             return (
                 "or, since it is the newest commit, which a loss of power may have torn, remove it: the journal still holds what it folded."
             )
-        return f"or copy the rows of the files in {self.folder} out, remove it, and append them again."
+        return f"or copy the rows of the files in {readable(self.folder)} out, remove it, and append them again."
 
 
 def written(root: Path) -> Iterator[RecordTable]:

@@ -27,6 +27,7 @@ from workbench.lake.landings import Landed, Landing, NewFile
 from workbench.lake.quarantine import Refusal
 from workbench.lake.reference_merge import Merged, frame, merge
 from workbench.lake.reference_rows import check
+from workbench.lake.remote.where import readable
 from workbench.lake.store import NO_BUCKET, Lake, LakeTable
 from workbench.lake.types import polars_type
 from workbench.sources.reference import Gathered, Refused
@@ -155,7 +156,7 @@ def held_rows(home: LakeTable, landing: Landing | None) -> "pl.DataFrame":
     except (OSError, pl.exceptions.PolarsError) as fault:
         raise LakeError(
             f"a file of {home.table.name} cannot be read ({str(fault).splitlines()[0]}); nothing was updated and the lake is unchanged. Bring it "
-            f"back from a backup, or remove {home.folder} and refresh {home.table.name}: what the sources still tell comes again."
+            f"back from a backup, or remove {readable(home.folder)} and refresh {home.table.name}: what the sources still tell comes again."
         ) from fault
 
 

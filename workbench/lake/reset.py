@@ -202,7 +202,7 @@ def restorable(lake: Lake, tables: Sequence[str] | None = None, id: str | None =
         chosen = [every[name][-1] for name in tables if name in every]
         what = f"the newest reset of {', '.join(tables)}"
     if not chosen:
-        raise UsageError(f"{what.replace('the newest', 'a')} is not to be found in {lake.root}; nothing was done.")
+        raise UsageError(f"{what.replace('the newest', 'a')} is not to be found in {lake.where}; nothing was done.")
     left = [past for past in chosen if not past.undone]
     if not left:
         standing = [

@@ -24,6 +24,7 @@ from workbench.lake.history import History, history
 from workbench.lake.landings import Landing, Reset, Retired, Rewound, hasher, restored, withdrawn
 from workbench.lake.readers import Reader
 from workbench.lake.records import RecordTable, record_named, written
+from workbench.lake.remote.where import readable
 from workbench.lake.snapshots import LiveFile, Snapshot
 from workbench.lake.store import Lake, LakeTable
 from workbench.lake.tiering import part_of
@@ -126,9 +127,9 @@ def table_findings(table: LakeTable, done: Verified) -> Iterator[Finding]:
             yield Finding(name, "orphans", "note", orphans[0].path, what, "`workbench vacuum --yes` removes them when they are a day old")
     except LakeError as fault:
         told = history(table.folder)
-        seen = [Finding(name, "log", "fault", str(path), why, restore(table)) for path, why in told.faults.items()]
+        seen = [Finding(name, "log", "fault", readable(path), why, restore(table)) for path, why in told.faults.items()]
         seen = seen or records(table, told, told.version)[1]
-        yield from seen or [Finding(name, "log", "fault", str(table.folder / "_delta_log"), str(fault), restore(table))]
+        yield from seen or [Finding(name, "log", "fault", readable(table.folder / "_delta_log"), str(fault), restore(table))]
     finally:
         reader.close()
 
@@ -139,7 +140,7 @@ def table_findings(table: LakeTable, done: Verified) -> Iterator[Finding]:
 def restore(table: LakeTable) -> str:
     """What mends a damaged log."""
     return (
-        f"bring the file back from a backup; or remove {table.folder} and `workbench refresh {table.table.name} --start DATE`: what the source "
+        f"bring the file back from a backup; or remove {readable(table.folder)} and `workbench refresh {table.table.name} --start DATE`: what the source "
         "still has lands again"
     )
 
@@ -147,7 +148,12 @@ def restore(table: LakeTable) -> str:
 def lost_log(table: LakeTable, count: int) -> Finding:
     """A table with files and no log."""
     return Finding(
-        table.table.name, "log", "fault", str(table.folder / "_delta_log"), f"it is gone, and {count} data files are there", restore(table)
+        table.table.name,
+        "log",
+        "fault",
+        readable(table.folder / "_delta_log"),
+        f"it is gone, and {count} data files are there",
+        restore(table),
     )
 
 
@@ -155,8 +161,8 @@ def log_findings(table: LakeTable, told: History, shot: Snapshot) -> Iterator[Fi
     """The commits: all there and legible; and the checkpoint, which must say what they say."""
     name, log = table.table.name, table.folder / "_delta_log"
     for path, why in told.faults.items():
-        yield Finding(name, "log", "fault", str(path), why, restore(table))
-    remedy = f"remove {log / '_last_checkpoint'} and {log}/*.checkpoint.parquet: the commits are whole, and the next ones write them again"
+        yield Finding(name, "log", "fault", readable(path), why, restore(table))
+    remedy = f"remove {readable(log)}/_last_checkpoint and {readable(log)}/*.checkpoint.parquet: the commits are whole, and the next ones write them again"
     pointer = log / "_last_checkpoint"
     if pointer.exists():
         try:
@@ -262,7 +268,7 @@ def records(table: LakeTable, told: History, version: int) -> tuple[dict[str, La
     found: dict[str, Landing] = {}
     odd = []
     for at, info in sorted(told.infos.items()):
-        path = str(table.folder / "_delta_log" / f"{at:020}.json")
+        path = readable(table.folder / "_delta_log" / f"{at:020}.json")
         try:
             landings = [Landing.from_json(record) for record in json.loads(info.get("landings", "[]"))] if at <= version else []
             retired = [Retired.from_json(record) for record in json.loads(info.get("retired", "[]"))] if at <= version else []

@@ -6,6 +6,7 @@ from workbench.errors import LakeError
 from workbench.lake.files import Finding
 from workbench.lake.history import Life, history
 from workbench.lake.records import RecordTable
+from workbench.lake.remote.where import readable
 from workbench.lake.vacuum import standing
 
 # No source has these rows, so that no refresh lands them anew.
@@ -18,21 +19,19 @@ def findings(table: RecordTable, *, deep: bool) -> Iterator[Finding]:
     table.mend()
     on_disk = {one.path: one for one in standing(table)[0]}
     told, log = history(table.folder), table.folder / "_delta_log"
-    yield from (fault(table, "log", str(path), why) for path, why in told.faults.items())
+    yield from (fault(table, "log", readable(path), why) for path, why in told.faults.items())
     if told.version < 0 and on_disk:
-        yield fault(table, "log", str(log), f"it is gone, and {len(on_disk)} data files are there")
+        yield fault(table, "log", readable(log), f"it is gone, and {len(on_disk)} data files are there")
     if told.faults or told.version < 0:
         return
     try:
         shot = table.snapshot()
     except LakeError as why:
-        yield fault(table, "log", str(log), str(why))
+        yield fault(table, "log", readable(log), str(why))
         return
     if shot.version == told.version and (odd := shot.by_path.keys() ^ told.live.keys()):
         what = f"{len(odd)} files are in the checkpoint's version and not in the commits', or the other way"
-        mend = (
-            f"remove {log / '_last_checkpoint'} and {log}/*.checkpoint.parquet: the commits are whole, and the next ones write them again"
-        )
+        mend = f"remove {readable(log)}/_last_checkpoint and {readable(log)}/*.checkpoint.parquet: the commits are whole, and the next ones write them again"
         yield Finding(table.name, "checkpoint", "fault", min(odd), what, mend)
     wrong_with = {path: wrong for path, life in told.live.items() if (wrong := odd_file(table, path, life, deep=deep))}
     yield from (fault(table, "file", path, what) for path, what in wrong_with.items())

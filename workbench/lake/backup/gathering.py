@@ -193,7 +193,7 @@ def upto(folder: Path, version: int) -> History:
             take(found, number, path)
         except (OSError, ValueError, KeyError, TypeError, StopIteration) as fault:
             raise LakeError(
-                f"{path} is damaged ({fault or type(fault).__name__}): no snapshot was made. Run `workbench verify {name_of(folder)}`, which says "
+                f"{readable(path)} is damaged ({fault or type(fault).__name__}): no snapshot was made. Run `workbench verify {name_of(folder)}`, which says "
                 "what to do; the snapshots that were made before are as they were."
             ) from fault
     return found

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from workbench.errors import Busy, WorkbenchError
+from workbench.errors import BadKeys, Busy, WorkbenchError
 from workbench.lake.backup.destination import Destination
 from workbench.lake.processes import dead, started, user
 from workbench.lake.store import utc_now
@@ -87,7 +87,11 @@ class Held:
         with suppress(WorkbenchError):
             there = read(self._at)
             if there and there.token == self._lock.token:
-                self._at.remove(NAME)
+                try:
+                    self._at.remove(NAME)
+                except BadKeys:
+                    # What may not be removed is said to be nobody's.
+                    self._at.put(NAME, lambda sink: sink.write(b"{}\n"), anew=True)
 
 
 @contextmanager
@@ -97,19 +101,26 @@ def held(at: Destination, what: str, undone: str, beat: Callable[[], None] = lam
     mine = Lock(uuid.uuid4().hex, platform.node(), os.getpid(), user(), started(os.getpid()), what, now, now)
     if not write(at, mine, anew=False):
         there = read(at)
-        if there and not there.gone:
-            raise Busy(f"{at.where} is held by {there}; {undone}. Wait until that has finished, or end it there.")
-        write(at, mine, anew=True)
-        # Nobody tells whether another does the same.
-        time.sleep(LOOK_S)
-        there = read(at)
+        # It is ours already where the answer was lost, and the store was asked again.
         if there is None or there.token != mine.token:
-            raise Busy(f"{at.where} was taken by {there or 'another'} just now; {undone}. Wait until that has finished, or end it there.")
+            taken(at, mine, there, undone)
     place = Held(at, mine, beat)
     try:
         yield place
     finally:
         place.release()
+
+
+def taken(at: Destination, mine: Lock, there: Lock | None, undone: str) -> None:
+    """Take a place over from whoever held it. Raises `Busy` if they do yet, or if another takes it, too."""
+    if there and not there.gone:
+        raise Busy(f"{at.where} is held by {there}; {undone}. Wait until that has finished, or end it there.")
+    write(at, mine, anew=True)
+    # Nobody tells whether another does the same.
+    time.sleep(LOOK_S)
+    there = read(at)
+    if there is None or there.token != mine.token:
+        raise Busy(f"{at.where} was taken by {there or 'another'} just now; {undone}. Wait until that has finished, or end it there.")
 
 
 def read(at: Destination) -> Lock | None:

@@ -112,7 +112,7 @@ class Bucket:
                     raise
                 raise LakeError(
                     f"the disk that holds {tempfile.gettempdir()} is full: {name} was not kept, and {self.left}. What goes to {self.where} passes "
-                    "through there: free some space, or name another folder with TMPDIR. What was copied stays: {self.retry}."
+                    f"through there: free some space, or name another folder with TMPDIR. What was copied stays: {self.retry}."
                 ) from fault
             size = spool.tell()
             spool.seek(0)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from workbench.errors import BadKeys, LakeError, Unreachable, WorkbenchError
+from workbench.errors import BadKeys, LakeError, SourceError, Unreachable, WorkbenchError
 from workbench.lake.modes import make_root
-from workbench.lake.remote.bucket import ABSENT, CONNECTIONS, PART, THERE, Bucket, code_of
+from workbench.lake.remote.bucket import ABSENT, CONNECTIONS, PART, THERE, UNKNOWING, Bucket, code_of
 from workbench.lake.remote.listed import Listed
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SILENT = ("error sending request", "Generic S3 error", "timed out", "retry timeout", "operation timed out")
 # So often is a body asked for again that broke off.
 AGAIN = 2
+# So often is a small object put again that met another of its name on its way, and so long after, in seconds.
+CONFLICTS, PAUSE_S = 3, 0.2
+CONFLICT = {"ConditionalRequestConflict", "409"}
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,22 @@ class Remote(Bucket):
 
     # ------------------------------------------------------------------ objects
 
+    def get(self, name: str) -> bytes | None:
+        """A small object; None if there is none of that name. One whose body breaks off is asked for again."""
+        for again in range(AGAIN, -1, -1):
+            came = False
+            try:
+                with self.reading(name) as body:
+                    came = True
+                    return body.read()
+            except FileNotFoundError:
+                break
+            except Unreachable:
+                # boto3 asks again for an answer, and not for the rest of one that broke off.
+                if not (came and again):
+                    raise
+        return None
+
     def upload(self, path: Path, name: str) -> None:
         """Keep a file as an object of a name that nobody else uses, whole or not at all, for good once this returns."""
         from boto3.s3.transfer import TransferConfig
@@ -147,11 +166,19 @@ class Remote(Bucket):
 
         with self._said(f"{name} was not written"):
             try:
-                self.client.put_object(Bucket=self.bucket, Key=self._prefix + name, Body=some, IfNoneMatch="*")
+                for again in range(CONFLICTS, -1, -1):
+                    try:
+                        self.client.put_object(Bucket=self.bucket, Key=self._prefix + name, Body=some, IfNoneMatch="*")
+                        break
+                    except ClientError as fault:
+                        # Another is at it, who may yet fail.
+                        if code_of(fault) not in CONFLICT or not again:
+                            raise
+                        time.sleep(PAUSE_S)
             except ClientError as fault:
                 if code_of(fault) in THERE:
                     return False
-                if code_of(fault) in ("NotImplemented", "501"):
+                if code_of(fault) in UNKNOWING:
                     raise LakeError(
                         f"{self.where} does not know conditional writes, without which two machines would overwrite each other; nothing was written. "
                         "Take a store that knows If-None-Match."
@@ -180,27 +207,40 @@ class Remote(Bucket):
                 raise
 
     def download(self, name: str, target: Path) -> None:
-        """Bring an object to a place on this machine, whole or not at all. Raises `FileNotFoundError` if there is none of that name."""
+        """Bring an object to a place on this machine, whole or not at all.
+
+        Raises `FileNotFoundError` if there is none of that name, and `SourceError` where this machine's disk takes nothing more.
+        """
         # Another lake's drafts are beside it: a disk's rename goes no further than the disk.
         draft = self.root / "tmp" / "coming" / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.home()
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self.home()
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             for again in range(AGAIN, -1, -1):
+                came = False
                 try:
                     with self.reading(name) as body, draft.open("wb") as file:
+                        came = True
                         for some in iter(lambda: body.read(1 << 20), b""):
                             file.write(some)
                         self.ranges.requests, self.ranges.bytes = self.ranges.requests + 1, self.ranges.bytes + file.tell()
                     break
                 except Unreachable:
-                    # boto3 asks again for an answer, and not for the rest of one that broke off.
-                    if not again:
+                    # As in `get`.
+                    if not (came and again):
                         raise
             draft.replace(target)
+        except FileNotFoundError:
+            raise
+        except OSError as fault:
+            raise SourceError(
+                f"{self.root} takes no more ({fault.strerror}): {name} was not brought, and the lake is unchanged. Make room, as `workbench clean --cache --yes` "
+                "does; WORKBENCH_CACHE names another folder."
+            ) from fault
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
 
     def now(self) -> float:
         """The present instant by the store's clock, which objects are dated by, in seconds since 1970."""
@@ -230,12 +270,17 @@ class Remote(Bucket):
         note.touch()
 
     def below(self, prefix: str, after: str = "") -> Iterator[Stored]:
-        """The objects whose names begin with a text, by name; those after a name, if one is given."""
+        """The objects whose names begin with a text, by name; those after a name, if one is given.
+
+        What no lake has put there is passed over: marks of folders, which other tools make, and names that would be paths out of this machine's folder.
+        """
         more: dict[str, Any] = {"StartAfter": self._prefix + after} if after else {}
         with self._said("nothing was listed"):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._prefix + prefix, **more)
             for page in pages:
                 for one in page.get("Contents", ()):
+                    if one["Key"].endswith("/") or ".." in one["Key"].split("/"):
+                        continue
                     yield Stored(one["Key"].removeprefix(self._prefix), one["Size"], one["LastModified"].timestamp())
 
     def folders(self, prefix: str) -> list[str]:
@@ -243,7 +288,8 @@ class Remote(Bucket):
         with self._said("nothing was listed"):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._prefix + prefix, Delimiter="/")
             found = [one["Prefix"] for page in pages for one in page.get("CommonPrefixes", ())]
-        return [one.removeprefix(self._prefix + prefix).rstrip("/") for one in found]
+        names = [one.removeprefix(self._prefix + prefix).rstrip("/") for one in found]
+        return [name for name in names if name not in ("", ".", "..")]
 
     def remove_all(self, names: Iterable[str]) -> None:
         """Take objects away, those that are there."""
@@ -254,7 +300,11 @@ class Remote(Bucket):
                     Bucket=self.bucket, Delete={"Objects": [{"Key": self._prefix + name} for name in some], "Quiet": True}
                 )
                 for one in told.get("Errors", ()):
-                    raise LakeError(f"{one.get('Key')} could not be removed from {self.where} ({one.get('Code')}): {one.get('Message')}")
+                    raise self._meant(
+                        str(one.get("Code")),
+                        f"{one.get('Code')}: {one.get('Message')}",
+                        f"{one.get('Key')} was not removed, nor all that was to go",
+                    )
 
     def each(self, do: "Callable[[Any], object]", of: Iterable[Any]) -> list[Any]:
         """Do something for each of some things, many at a time; what was raised first is raised."""
@@ -281,13 +331,13 @@ class Remote(Bucket):
 
     def lines(self, count: int) -> Any:
         """urllib3's connections, as the environment has boto3 make its own: through its proxies, and believing whom it names."""
-        import boto3.session
         import urllib3
         from botocore.httpsession import get_cert_path
+        from botocore.session import Session
         from botocore.utils import get_environ_proxies
 
         endpoint = self.client.meta.endpoint_url
-        bundle = boto3.session.Session()._session.get_config_variable("ca_bundle")
+        bundle = Session(include_builtin_handlers=False).get_config_variable("ca_bundle")
         more: dict[str, Any] = {"ca_certs": get_cert_path(bundle or True), "maxsize": count, "block": False}
         proxy = get_environ_proxies(endpoint).get(endpoint.partition(":")[0])
         return urllib3.ProxyManager(proxy, **more) if proxy else urllib3.PoolManager(**more)

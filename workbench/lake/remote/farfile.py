@@ -12,7 +12,7 @@ from contextlib import suppress
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import LakeError, WorkbenchError
+from workbench.errors import LakeError, SourceError, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.lake.remote.connection import Remote
@@ -41,6 +41,8 @@ class FarFile:
         self._coming: dict[tuple[int, int], Future[bytes]] = {}
         # Here, and open: it stays readable though another process makes room.
         self._file: int | None = None
+        # This machine's disk takes no more, or nothing of it.
+        self._barred = False
 
     def __del__(self) -> None:
         if self._file is not None:
@@ -49,7 +51,7 @@ class FarFile:
     @property
     def wanted_whole(self) -> bool:
         """Whether it is brought at once: it is small, or hot, which means that it is asked for again and again."""
-        return self.size <= SMALL or HOT in self.name
+        return not self._barred and (self.size <= SMALL or HOT in self.name)
 
     def read(self, start: int, stop: int) -> bytes:
         """Its bytes from `start` to before `stop`. Raises what `Ranges.get` does; `LakeError` if it is gone."""
@@ -93,6 +95,12 @@ class FarFile:
                 opened = os.open(path, os.O_RDONLY)
             except FileNotFoundError:
                 return None
+            if os.fstat(opened).st_size != self.size:
+                # A machine that lost its power may have left a part of it: it is brought again.
+                os.close(opened)
+                with suppress(OSError):
+                    path.unlink()
+                return None
             with self.lock:
                 if self._file is None:
                     self._file, opened = opened, -1
@@ -109,7 +117,7 @@ class FarFile:
     def _much(self, more: int) -> bool:
         """Whether all of it is better brought than more parts, given what is here of it."""
         held = self.remote.held
-        if self.size > held.limit / 4:
+        if self._barred or self.size > held.limit / 4:
             return False
         parts = held.parts(self.name)
         return self._fetched >= MOST or len(parts) >= MOST + 2 or sum(last - first for first, last in parts) + more > self.size * SHARE
@@ -118,18 +126,26 @@ class FarFile:
         """Whether all of it is better brought than some parts; if so, whoever reads it waits for that."""
         if self.wanted_whole or self._much(sum(stop - start for start, stop in spans)):
             return True
-        if self._fetched + len(spans) <= MOST or self.size > self.remote.held.limit / 4:
+        if self._barred or self._fetched + len(spans) <= MOST or self.size > self.remote.held.limit / 4:
             return False
         self._fetched = MOST
         return True
 
     def bring(self) -> None:
-        """Have all of it be here."""
+        """Have all of it be here, if this machine's disk takes it."""
         with self.lock:
+            if self._barred:
+                return
             try:
                 self.remote.mirror.bring(self.remote.root / self.name, self.size)
             except FileNotFoundError as fault:
                 raise self._gone() from fault
+            except SourceError as fault:
+                if not isinstance(fault.__cause__, OSError):
+                    raise
+                # As with parts, a disk that takes no more is no fault of the reader's: it reads on by parts.
+                self._barred = True
+                return
         self.remote.held.forget(self.name)
 
     def _shared(self, start: int, stop: int) -> tuple[int, bytes]:

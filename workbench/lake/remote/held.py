@@ -6,6 +6,7 @@
 Data files never change, so that whatever is here is right, whoever brought it. Beyond the limit what was used longest ago goes; logs stay.
 """
 
+import math
 import os
 import time
 import uuid
@@ -191,6 +192,16 @@ class Held:
             if there - gone > self.limit * FAR_OVER:
                 gone += self._go([one for one in found if os.path.exists(one[2])], there - gone - self.limit * DOWN_TO, PRESSED_S)  # noqa: PTH110
         return gone
+
+    def let_go(self, *, dry_run: bool = True) -> tuple[int, int]:
+        """Let all go, but whole files that were used within the last minute, which may be in use; gives the files and bytes that went, or would in a dry run."""
+        since, parts = time.time() - PRESSED_S, f"{self.remote.root}/parts/"
+        going = [one for one in self.files() if one[0] <= since or one[2].startswith(parts)]
+        if not dry_run:
+            self._go(going, math.inf, PRESSED_S)
+            with self._lock:
+                self._indexes.clear()
+        return len(going), sum(size for _, size, _ in going)
 
     def _go(self, found: Sequence[tuple[float, int, str]], wanted: float, in_use_s: float) -> int:
         since, parts, gone = time.time() - in_use_s, f"{self.remote.root}/parts/", 0

@@ -4,7 +4,9 @@ A look asks, at most once a second, each table of the bucket for the commit afte
 in their order, so that a log here has no gap at any moment, and are never changed, so that several processes may bring the same at once.
 """
 
+import json
 import os
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +14,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from workbench.errors import LakeError
+from workbench.lake.disk import disk
 
 if TYPE_CHECKING:
     from workbench.lake.remote.connection import Remote, Stored
@@ -23,6 +26,8 @@ MARK = "_last_checkpoint"
 RESTORING = "restoring.json"
 # Where declarations of tables stand in the bucket, and here.
 DECLARED = ("tables/", "journal/tables")
+# What else has a name there is not the lake's.
+DECLARATION = re.compile(r"tables/[a-z_][a-z0-9_]*\.[a-z][a-z0-9_]{0,62}\.json")
 
 
 class Mirror:
@@ -83,7 +88,8 @@ class Mirror:
     def declarations(self) -> None:
         """Bring the declarations of tables that people made, which never change."""
         place = self.remote.root / DECLARED[1]
-        names = [one.name for one in self.remote.below(DECLARED[0]) if not (place / one.name.removeprefix(DECLARED[0])).exists()]
+        found = [one for one in self.remote.below(DECLARED[0]) if DECLARATION.fullmatch(one.name)]
+        names = [one.name for one in found if not (place / one.name.removeprefix(DECLARED[0])).exists()]
         self.remote.each(lambda name: self.remote.download(name, place / name.removeprefix(DECLARED[0])), names)
 
     def follow(self, table: str) -> int:
@@ -197,7 +203,8 @@ class Mirror:
     def expect_same(self, name: str) -> None:
         """Bring a small object that tells what lake this is. Raises `LakeError` if what is here tells of another."""
         here, there = self.remote.root / name, self.remote.get(name)
-        self.remote.home()
+        with disk(self.remote.root, "nothing was opened"):
+            self.remote.home()
         if there is None:
             if here.exists():
                 raise LakeError(
@@ -210,14 +217,34 @@ class Mirror:
                     "killed, run the same `workbench restore` again, which goes on."
                 )
             return
-        import json
-
-        if here.exists() and json.loads(here.read_text(encoding="utf-8")).get("id") != json.loads(there).get("id"):
+        told = id_in(there)
+        if not told:
+            raise LakeError(
+                f"{self.remote.where}/{name} cannot be read: which lake this is, and of what format, is not known; nothing was opened or written. Bring it "
+                "back from a backup; or, if no later version of the workbench ever wrote to this lake, remove it: the lake then gets a new id."
+            )
+        # A loss of power may have left what is here without its text.
+        held = here.read_bytes() if here.exists() else b""
+        if held == there:
+            return
+        if id_in(held) not in ("", told):
             raise LakeError(
                 f"{self.remote.where} holds another lake than the one that {self.remote.root} mirrors: nothing was read or written. Remove {self.remote.root} to "
                 "begin anew; rows in its journal that were not folded are of the other lake, and gone with it."
             )
-        here.parent.mkdir(parents=True, exist_ok=True)
         draft = here.with_name(f".{name}.{time.monotonic_ns()}")
-        draft.write_bytes(there)
-        draft.replace(here)
+        with disk(self.remote.root, "nothing was opened"):
+            try:
+                here.parent.mkdir(parents=True, exist_ok=True)
+                draft.write_bytes(there)
+                draft.replace(here)
+            finally:
+                draft.unlink(missing_ok=True)
+
+
+def id_in(some: bytes) -> str:
+    """The id of the lake that `lake.json` names; empty if it names none."""
+    try:
+        return str(json.loads(some)["id"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -124,10 +124,17 @@ def elsewhere(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
 # ---------------------------------------------------------------------- one at a time
 
 
+class Locks(Bucket):
+    """Where the locks of a lake stand. Somebody waits for it, as for the lake's own answers."""
+
+    left, retry = "nothing was done", "run the command again"
+    connect_s, read_s, attempts = 5, 20, 4
+
+
 @lru_cache(maxsize=8)
 def locks(where: str, endpoint: str) -> Bucket:
     """Where the lock of a bucket stands: one connection for each, as making one takes longer than what it is asked."""
-    return Bucket(f"{where}/locks", endpoint)
+    return Locks(f"{where}/locks", endpoint)
 
 
 @contextmanager

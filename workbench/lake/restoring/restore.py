@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from workbench.errors import BrokenBackup, Busy, LakeError, WorkbenchError
+from workbench.errors import BrokenBackup, Busy, LakeError, UsageError, WorkbenchError
 from workbench.lake import maintain, tiering
 from workbench.lake.backup.backups import Backups, place_of
 from workbench.lake.backup.manifest import Manifest, TableState
@@ -77,6 +77,10 @@ def planned(source: str, root: Path, snapshot: str | None, *, replace: bool, ide
     where, id = located(source, snapshot)
     if remote := remote_of(root):
         backups = Backups.open(where, identities=identities)
+        if remote.where == backups.where or remote.where.startswith(f"{backups.where}/"):
+            raise UsageError(
+                f"{remote.where} lies in {backups.where}, where the backups stand; nothing was restored. Name a prefix apart from it."
+            )
         manifest = backups.manifest(id)
         expect_sound(manifest)
         far.expect_free(remote, manifest, replacing=replace)
