@@ -553,6 +553,15 @@ def test_export_overwrites_only_what_it_may(run: Run, landed: None, tmp_path: Pa
     refused(run("export", "stock_day", tmp_path / "x", "--partition-by", "dat"), 2, "did you mean date")
 
 
+@pytest.mark.parametrize("asked", [["export", "stock_day", "s3://bucket/out"], ["sql", "SELECT 1", "--output", "s3://bucket/out/x.csv"]])
+def test_a_url_is_no_place_for_a_file(run: Run, landed: None, tmp_path: Path, asked: list[str]) -> None:
+    there = set(tmp_path.rglob("*"))
+    told = run(*asked)
+    assert told.exit_code == 2
+    assert "s3://bucket/out" in told.stderr and "is no place on this machine; nothing was written" in told.stderr
+    assert not [path for path in set(tmp_path.rglob("*")) - there if "s3:" in str(path)]
+
+
 def test_an_export_that_fails_leaves_what_was_there(run: Run, landed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench.errors import QueryError
 

@@ -133,6 +133,35 @@ def test_what_is_no_place_of_a_lake_is_refused(data: str, tmp_path: Path) -> Non
         _ = Settings.load({}, tmp_path, data=data).root
 
 
+@pytest.mark.parametrize("data", ["s3://me:hush@bucket/x", "s3://bucket/x?s3_secret_access_key=hush"])
+def test_what_stands_in_a_url_that_nobody_is_to_see_is_not_said_again(data: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting) as caught:
+        _ = Settings.load({}, tmp_path, data=data).root
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "127.0.0.1:9000",
+        "localhost:9000",
+        "ftp://store",
+        "http://store:port",
+        "https://store/s3",
+        "https://me:hush@store",
+        "https://store?key=hush",
+    ],
+)
+def test_an_endpoint_that_is_none_is_refused_before_anything_is_asked(
+    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(BadSetting, match=r"AWS_ENDPOINT_URL is .* must be like https://host") as caught:
+        _ = Settings.load({}, tmp_path, data="s3://market/lake").root
+    assert "hush" not in str(caught.value)
+
+
 def test_a_folder_source_is_told_from_where_it_was_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "workbench.toml").write_text('source = "folder:flat"\n')
     monkeypatch.chdir(project / "notebooks")

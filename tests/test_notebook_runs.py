@@ -229,6 +229,22 @@ def test_the_environments_secrets_count_by_their_names() -> None:
     assert secrets.mask("environment-1 environment-2 /usr/bin:/bin") == f"{MASK} {MASK} /usr/bin:/bin"
 
 
+def test_keys_of_profiles_and_signed_addresses_are_kept_out_too(tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text("[lab]\naws_access_key_id = AKIA-lab-one\naws_secret_access_key = hush-hush-lab\n")
+    (tmp_path / "config").write_text(
+        "[profile lab]\nregion = us-east-1\naws_session_token = token-token\ns3 =\n  addressing_style = path\n"
+    )
+    env = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), "AWS_CONFIG_FILE": str(tmp_path / "config")}
+    secrets = Secrets.of(Settings(), env)
+    assert secrets.mask("AKIA-lab-one hush-hush-lab token-token us-east-1") == f"{MASK} {MASK} {MASK} us-east-1"
+    url = "http://store/lake/a.parquet?X-Amz-Algorithm=AWS4&X-Amz-Credential=me%2Fs3&X-Amz-Expires=10&X-Amz-Signature=0bad"
+    assert secrets.mask(f"'{url}'") == (
+        f"'http://store/lake/a.parquet?X-Amz-Algorithm=AWS4&X-Amz-Credential={MASK}&X-Amz-Expires=10&X-Amz-Signature={MASK}'"
+    )
+    (tmp_path / "credentials").write_bytes(b"\xff\xfe no file of keys")
+    assert "hush" in Secrets.of(Settings(), env).mask("hush-hush-lab")
+
+
 def test_a_saved_notebook_has_no_widget_state_and_no_secret_in_two_pieces() -> None:
     import nbformat
 

@@ -12,6 +12,7 @@ from workbench.config import Settings
 from workbench.errors import UsageError
 from workbench.lake.operations import Operations
 from workbench.lake.records import record_rows
+from workbench.lake.remote.where import remote_of
 from workbench.lake.store import Lake
 from workbench.query import status as reports
 from workbench.query.report import Report, sized
@@ -234,7 +235,10 @@ class Asking:
         return listing.of(name, held, self._ask, self.lake.root) if name else listing.listing(held, str(self.lake.root))
 
     def status(self) -> Report:
-        """What the lake holds, a row for each table that holds something; and how many rows people wrote to documented tables."""
+        """What the lake holds, a row for each table that holds something; and how many rows people wrote to documented tables.
+
+        Of a lake on s3://, `report.facts["held"]` has the bytes of its data that this machine holds, and the most that it may.
+        """
         told = reports.status(self.lake, self.snapshots(), self._best)
         if counts := record_rows(self.lake):
             told.title += f"; {sum(counts.values()):,} rows that people wrote to {', '.join(counts)}"
@@ -244,6 +248,10 @@ class Asking:
                 told.title += f", of which the journal holds {held:,} yet ({sized(journal.size)})"
             told.facts["journal"] = {"rows": held, "bytes": journal.size}
             journal.close()
+        if remote := remote_of(self.lake.root):
+            size, most = remote.held.size(), self.settings.cache_bytes
+            told.title += f"; this machine holds {sized(size)}, of {sized(most)} that it may"
+            told.facts["held"] = {"bytes": size, "most": most}
         return told
 
     def health(self) -> Report:

@@ -20,6 +20,7 @@ from workbench.keeping import Keeping
 from workbench.lake.identity import expect_known
 from workbench.lake.readers import Reader, exclusive
 from workbench.lake.records import written
+from workbench.lake.remote.where import remote_of
 from workbench.lake.restoring.swapping import taken_up
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
@@ -53,6 +54,9 @@ class Workbench(Asking, Keeping, Operating, Writing, Starting, Importing):
         # A restore may have been killed between two renames.
         taken_up(settings.root)
         self.lake = Lake(settings.root, private=settings.file_modes == "private")
+        if remote := remote_of(settings.root):
+            # What writes and never opens a session fills this machine's folder, too.
+            remote.held.limit = settings.cache_bytes
         self._reader = Reader(self.lake.root)
         self._fixed = past(self.lake, as_of, self._reader) if as_of else None
         self._as_of = as_of

@@ -28,6 +28,8 @@ SMTP_TLS = ("starttls", "tls", "none")
 LOG_LEVELS, LOG_FORMATS = ("", "debug", "info", "warning", "error"), ("text", "json")
 # Bytes, as people write them; thousands of thousands, or with an i what computers count by.
 SIZE, UNITS = r"0|(\d+(?:\.\d+)?) ?([KMGT])(i?)B", "KMGT"
+# What people put into urls that nobody else is to see: who logs in, and what is asked with.
+LOGIN = re.compile(r"(?<=://)[^/@]*(?=@)|(?<=\?)[^'\"]+")
 SYNCHRONOUS = ("NORMAL", "FULL")
 FILE_MODES = ("private", "umask")
 SOURCES = ("polygon_s3", "polygon_api", "yahoo", "sample", "folder:PATH")
@@ -184,7 +186,7 @@ class Settings:
 
     def bad(self, name: str, why: str) -> BadSetting:
         """The error for a setting that cannot be used."""
-        shown = "(secret)" if self.declared()[name].metadata["secret"] else repr(getattr(self, name))
+        shown = "(secret)" if self.declared()[name].metadata["secret"] else LOGIN.sub("********", repr(getattr(self, name)))
         return BadSetting(f"{name} is {shown} ({self.origins.get(name, 'argument')}), but {why}; nothing was done.")
 
     def with_source(self, source: str | None) -> Self:
@@ -221,9 +223,18 @@ class Settings:
 
     @property
     def _machines(self) -> Path:
-        """The folder of this machine that holds the roots of lakes in buckets of one endpoint."""
-        endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
-        return self.cache_folder / (f"s3:{endpoint.scheme}:{endpoint.netloc}" if endpoint.netloc else "s3:")
+        """The folder of this machine that holds the roots of lakes in buckets of one endpoint. Raises `BadSetting` for what is none."""
+        variable = "AWS_ENDPOINT_URL_S3" if os.environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
+        told = os.environ.get(variable, "").strip()
+        if not told:
+            return self.cache_folder / "s3:"
+        # The name of a folder of this machine tells of it, so that it must say where the store is, and nothing else.
+        if not re.fullmatch(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?/?", told):
+            raise BadSetting(
+                f"{variable} is {LOGIN.sub('********', told)!r}, but the endpoint of a store must be like https://host or http://host:9000; nothing was done."
+            )
+        endpoint = urlsplit(told)
+        return self.cache_folder / f"s3:{endpoint.scheme}:{endpoint.netloc}"
 
     @property
     def root(self) -> Path:

@@ -113,10 +113,15 @@ class Keeping:
         with refreshing(self.lake.root, [one.table for one in past], "workbench reset --undo"):
             return resetting.told(self.lake.root, reset.undo(self.lake, named, id), undo=True)
 
-    def clean(self, *, dry_run: bool = True) -> Report:
-        """Remove what processes that are no more left in the folders for work. A dry run, the default, says what would be removed."""
+    def clean(self, *, cache: bool = False, dry_run: bool = True) -> Report:
+        """Remove what processes that are no more left in the folders for work. A dry run, the default, says what would be removed.
+
+        With `cache` what this machine holds of the data of a lake on s3:// goes, too, which is fetched again when it is asked for. Logs, rows that are not
+        folded yet, and files that were used within a minute stay.
+        """
         from workbench.lake.leftovers import clean
         from workbench.query import upkeep
 
         spill = Path(self.settings.temp) if self.settings.temp else None
-        return upkeep.cleaned(self.lake.root, clean(self.lake.root, self.settings.scratch, spill, dry_run=dry_run), dry_run=dry_run)
+        found = clean(self.lake.root, self.settings.scratch, spill, dry_run=dry_run)
+        return upkeep.cleaned(self.lake.root, found, dry_run=dry_run, cache=cache)

@@ -1,5 +1,6 @@
 """What the prompt shows: reports, rows, and what a refresh says while it runs: a bar, plain lines, or lines of JSON."""
 
+import errno
 import json
 import os
 import signal
@@ -295,6 +296,8 @@ def refusal(fault: Exception) -> str:
         return " ".join(str(fault).split())
     if isinstance(fault, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError) and fault.filename:
         return f"{fault.filename} cannot be used ({fault.strerror}); nothing was changed"
+    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return f"the disk takes no more{f' at {fault.filename}' * bool(fault.filename)} ({fault.strerror}). Make room, and run the command again; what is committed is kept"
     return ""
 
 

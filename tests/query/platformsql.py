@@ -4,7 +4,7 @@ from typing import Any
 
 import duckdb
 
-from workbench.query.catalog import query_error
+from workbench.query.buckets import query_error
 from workbench.query.idioms.using import Using
 
 

@@ -3,6 +3,7 @@
 Requests are counted by a proxy before a real S3 server, which also fails as it is told.
 """
 
+import errno
 import os
 import re
 import time
@@ -351,7 +352,7 @@ def test_nobody_writes_into_the_lake_by_sql(lake: FarProxy) -> None:
 
 def test_no_key_is_shown_to_whoever_asks(lake: FarProxy, s3: S3) -> None:
     with fresh() as bench:
-        shown = str(bench.sql("SELECT * FROM duckdb_secrets()").fetchall())
+        shown = str([bench.sql(f"SELECT * FROM {where}()").fetchall() for where in ("duckdb_secrets", "duckdb_settings")])
     assert s3.admin_keys.secret not in shown
 
 
@@ -365,3 +366,36 @@ def test_cache_sizes_are_bytes() -> None:
     sizes = {"0": 0, "20GB": 20 * 10**9, "1.5 MiB": 3 << 19, "7kb": 7000}
     assert {text: Settings.load(env={"WORKBENCH_CACHE_SIZE": text}).cache_bytes for text in sizes} == sizes
     assert re.fullmatch(r"\d+GB", Settings.load(env={}).cache_size)
+
+
+@ours
+@pytest.mark.parametrize("length", [0, 1000, None])
+def test_a_file_that_is_here_in_part_only_is_brought_again(lake: FarProxy, near: Workbench, length: int | None) -> None:
+    """As a machine leaves it that lost its power."""
+    query = "SELECT sum(volume) FROM stock_minute WHERE date >= DATE '2025-04-01'"
+    with fresh() as bench:
+        whole = near.sql(query).fetchall()
+        assert bench.sql(query).fetchall() == whole
+    hot = [Path(path) for _, _, path in bucket().held.files() if "HIVE" in path]
+    assert hot
+    for path in hot:
+        os.truncate(path, path.stat().st_size + 7 if length is None else length)
+    bucket()._files.clear()
+    with fresh() as bench:
+        assert bench.sql(query).fetchall() == whole
+        assert bench.bars(ticker(1, 5), freq="1m").equals(near.bars(ticker(1, 5), freq="1m"))
+
+
+def test_a_disk_that_takes_no_more_is_no_fault_of_a_querys(lake: FarProxy, near: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fresh() as bench:
+        bucket().mirror._looked = time.monotonic() + 600
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(Path, "replace", full)
+        query = "SELECT sum(volume), count(*) FROM stock_minute WHERE date >= DATE '2025-04-01'"
+        assert bench.sql(query).fetchall() == near.sql(query).fetchall()
+        with pytest.raises(SourceError, match=r"takes no more \(No space left on device\): .* was not brought, .*workbench clean --cache"):
+            bench.bars(ticker(1, 5), freq="1m")
+        assert not [path for path in bucket().root.glob("tmp/coming/*") if path.is_file()]

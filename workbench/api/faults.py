@@ -30,10 +30,10 @@ STATUS: tuple[tuple[type[errors.WorkbenchError], int], ...] = (
     (errors.MissingExtra, 501),
     (errors.UsageError, 400),
     (errors.TookTooLong, 504),
+    (errors.SourceError, 502),
     (errors.QueryError, 400),
     (errors.Busy, 409),
     (errors.LakeError, 503),
-    (errors.SourceError, 502),
 )
 # What an HTTP status without an error of ours is called.
 KINDS = {404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge", 415: "UnsupportedMediaType", 422: "Invalid"}
@@ -59,14 +59,15 @@ class Outward:
 
     def __init__(self, settings: "Settings"):
         self._secrets = Secrets.of(settings, os.environ)
-        self._root = str(settings.root)
+        self._root, self._where = str(settings.root), settings.where
         # A path is told from other text with slashes by the folder that it begins with.
         folders = sorted((re.escape(one.name) for one in Path("/").iterdir()), key=len, reverse=True)
         self._path = re.compile(rf"(?<![\w.\-/])(?:file://)?/(?:{'|'.join(folders)})(?:/[^\s'\"`<>|,;:()\[\]{{}}]*)+")
 
     def text(self, told: str) -> str:
         """The text as it may go out."""
-        return self._path.sub(self._own, self._secrets.mask(told))
+        # What this machine has of a lake in a bucket is nobody's business: its place has its url.
+        return self._path.sub(self._own, self._secrets.mask(told).replace(self._root, self._where))
 
     def value(self, told: Any) -> Any:
         """A value as JSON has it, with the texts in it as they may go out."""

@@ -176,7 +176,7 @@ def prepared(bench: "Workbench", serving: Serving, began: Callable[[str], None])
     where = address_of(listening, tls=bool(serving.tls_cert))
 
     def up() -> None:
-        LOG.info("serving %s at %s", bench.lake.root, where)
+        LOG.info("serving %s at %s", bench.lake.where, where)
         began(where)
 
     def ending() -> None:

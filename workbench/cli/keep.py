@@ -44,11 +44,14 @@ def vacuum(ctx: click.Context, keep: str, yes: bool, json_: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--cache", is_flag=True, help="And what this machine holds of the data of a lake on s3://: it is fetched again when it is asked for."
+)
 @acts
 @as_json
 @common
 @click.pass_context
-def clean(ctx: click.Context, yes: bool, json_: bool) -> None:
+def clean(ctx: click.Context, cache: bool, yes: bool, json_: bool) -> None:
     """Remove partial downloads, drafts and spill files that processes left which are no more."""
     with closing_bench(ctx, must_exist=True) as bench:
-        show(bench.clean(dry_run=not yes), json_=json_)
+        show(bench.clean(cache=cache, dry_run=not yes), json_=json_)

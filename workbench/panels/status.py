@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import LakeError
+from workbench.errors import LakeError, SourceError
 from workbench.panels.cells import Cells, clickable
 from workbench.panels.numbers import Number, numbers
 from workbench.panels.parts import Panel, Ticker, escape, guarded, line, row, widgets
@@ -105,7 +105,7 @@ class StatusPanel(Panel):
         try:
             self._status = self.bench.status()
             said = ""
-        except LakeError as fault:
+        except (LakeError, SourceError) as fault:
             said = f"{fault} The tables' numbers are as they were before."
         self.numbers = numbers(self._status, self._health)
         self._draw()

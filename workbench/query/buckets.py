@@ -1,12 +1,15 @@
 """How DuckDB reads a lake in a bucket: with httpfs where that is installed for its version, else with the files that this machine holds of it, and s3fs."""
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from workbench.errors import MissingExtra
+from workbench import errors
+from workbench.errors import MissingExtra, QueryError, SourceError
 
 if TYPE_CHECKING:
     from workbench.config import Settings
@@ -17,6 +20,7 @@ TIMEOUT_S, RETRIES = 20, 3
 # The keys for whatever else stands in S3.
 OTHERS = "workbench_others"
 # The last line of a traceback, and what follows.
+KIND = re.compile(r"^(?:workbench\.errors\.)?([A-Z]\w+): ", re.MULTILINE)
 FAULT = re.compile(r"^(?:workbench\.errors\.)?[A-Z]\w+: (.*)", re.MULTILINE | re.DOTALL)
 
 
@@ -59,17 +63,42 @@ def missing(remote: "Remote") -> MissingExtra:
 
 
 def kept_secret(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """The statements after which a session reaches nothing of S3 but the lake's place, and shows no keys."""
-    names = {name for (name,) in con.execute("SELECT name FROM duckdb_settings() WHERE name LIKE 's3%'").fetchall()}
-    keys = [f"SET GLOBAL {name} = ''" for name in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token") if name in names]
-    return [*keys, f"DROP SECRET IF EXISTS {OTHERS}"] if names else []
+    """The statements after which a session reaches nothing of S3 but the lake's place."""
+    [(there,)] = con.execute("SELECT count(*) FROM duckdb_settings() WHERE name LIKE 's3%'").fetchall()
+    return [f"DROP SECRET IF EXISTS {OTHERS}"] if there else []
 
 
 def plainly(told: str) -> str:
     """What DuckDB says went wrong, of a fault of the bucket's: its sentence, without the Python code that it came through."""
     _, traceback, rest = told.partition("Traceback (most recent call last):")
     found = FAULT.search(rest) if traceback else None
-    return found[1].strip() if found else told
+    # Where in SQL it was met is a place in statements of ours, or of no matter.
+    return found[1].partition("\n\nLINE ")[0].strip() if found else told
+
+
+def of_the_bucket(told: str) -> tuple[type[SourceError], ...]:
+    """The kind of a fault of the bucket's that DuckDB passes on, which is none of the query's; empty if it is another."""
+    _, traceback, rest = told.partition("Traceback (most recent call last):")
+    found = KIND.search(rest) if traceback else None
+    kind = getattr(errors, found[1], None) if found else None
+    return (kind,) if isinstance(kind, type) and issubclass(kind, SourceError) and kind.__init__ is Exception.__init__ else ()
+
+
+def declare(con: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
+    """Run declarations in one transaction.
+
+    Raises `SourceError` where a bucket does not give what they look at, and `QueryError` for what else DuckDB refuses; nothing is declared then, and
+    may be later.
+    """
+    try:
+        con.execute(";\n".join(["BEGIN", *statements, "COMMIT"]))
+    except duckdb.Error as fault:
+        with suppress(duckdb.Error):
+            con.execute("ROLLBACK")
+        told = str(fault)
+        for kind in of_the_bucket(told):
+            raise kind(plainly(told)) from fault
+        raise query_error(fault) from fault
 
 
 def httpfs(con: duckdb.DuckDBPyConnection, remote: "Remote") -> bool:
@@ -93,6 +122,8 @@ def httpfs(con: duckdb.DuckDBPyConnection, remote: "Remote") -> bool:
     con.execute(f"CREATE OR REPLACE SECRET workbench_lake (TYPE s3, SCOPE '{remote.where}', {told})")
     con.execute(f"CREATE OR REPLACE SECRET {OTHERS} (TYPE s3, {told})")
     for setting in (
+        # It has read the environment's keys, and shows them to whoever asks for the settings; those of the secrets it shows to nobody.
+        *(f"{name} = ''" for name in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")),
         f"http_timeout = {TIMEOUT_S}",
         f"http_retries = {RETRIES}",
         # The lake's files never change: what is known of one need not be asked again.
@@ -101,3 +132,11 @@ def httpfs(con: duckdb.DuckDBPyConnection, remote: "Remote") -> bool:
     ):
         con.execute(f"SET GLOBAL {setting}")
     return True
+
+
+def query_error(fault: duckdb.Error, more: str = "") -> QueryError:
+    """DuckDB's refusal as a `QueryError` that whoever catches `duckdb.Error` catches too; `more` is what to say besides."""
+    kind = type(fault)
+    both: type[QueryError] = type(kind.__name__, (*of_the_bucket(str(fault)), QueryError, kind), {"__module__": QueryError.__module__})
+    told = plainly(str(fault))
+    return both(f"{told}\n\n{more}" if more else told)

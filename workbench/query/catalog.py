@@ -25,7 +25,7 @@ from workbench.lake.remote.where import remote_of
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query import fed, fill, fills, monitoring, narrow, parts, quality_sessions, standing, streams, synclog
-from workbench.query.buckets import attach, kept_secret, plainly
+from workbench.query.buckets import attach, declare, kept_secret, query_error
 from workbench.query.documented import Documented
 from workbench.query.getting import Getting
 from workbench.query.idioms.hints import hint
@@ -128,7 +128,7 @@ class Catalog:
             if not moved:
                 return
             statements = [view(TABLES[name], shot, self.lake[name].folder) for name, shot in moved.items()]
-            self._declaring.execute(";\n".join(["BEGIN", *statements, "COMMIT"]))
+            declare(self._declaring, statements)
             self._shots |= moved
 
     def held(self, name: str) -> Snapshot:
@@ -390,11 +390,3 @@ def memory_limit(settings: Settings) -> str:
         return text
     share = float(text.removesuffix("%")) / 100
     return f"{int(share * os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**20)}MiB"
-
-
-def query_error(fault: duckdb.Error, more: str = "") -> QueryError:
-    """DuckDB's refusal as a `QueryError` that whoever catches `duckdb.Error` catches too; `more` is what to say besides."""
-    kind = type(fault)
-    both: type[QueryError] = type(kind.__name__, (QueryError, kind), {"__module__": QueryError.__module__})
-    told = plainly(str(fault))
-    return both(f"{told}\n\n{more}" if more else told)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.errors import UnknownName
+from workbench.lake.remote.where import readable
 from workbench.query.deletes import unreferred
 from workbench.query.ledger import Within
 from workbench.query.report import Report
@@ -56,4 +57,4 @@ def emptied(within: Within, tables: Sequence[Record], *, dry_run: bool) -> Repor
         if rows
         else "no table holds rows that people wrote"
     )
-    return Report(f"{within.ledger.root}: {what}", rows, rows_total=total, dry_run=dry_run)
+    return Report(f"{readable(within.ledger.root)}: {what}", rows, rows_total=total, dry_run=dry_run)

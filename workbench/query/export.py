@@ -15,7 +15,7 @@ import duckdb
 from workbench.errors import BadRange, LakeError, UnknownName, UsageError
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
-from workbench.query.catalog import query_error
+from workbench.query.buckets import query_error
 from workbench.query.documented import BARE, every
 from workbench.query.report import Report, sized
 from workbench.query.views import literal, view
@@ -36,6 +36,10 @@ NESTED = re.compile(r"\[\]|\b(MAP|STRUCT)\(")
 TIMES = ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
 FORMATS = ("parquet", "csv", "arrow")
 ARROW_ROWS = 100_000
+# What a path begins with that is none: a folder of that name would be made of it.
+URLS = frozenset(
+    f"{scheme}:" for scheme in ("s3", "s3a", "s3n", "gs", "gcs", "az", "abfs", "abfss", "hdfs", "http", "https", "ftp", "file")
+)
 # How often whoever waits for a query looks whether it was stopped.
 HEARTBEAT_S = 0.1
 # What a DuckDB needs that reads a lake in a bucket. No key is written out.
@@ -138,6 +142,7 @@ def day_of(table: Table | Record) -> str:
 
 def free(dest: Path, lake: Path, *, overwrite: bool) -> None:
     """Raise `UsageError` if nothing may be written there."""
+    expect_path(dest)
     if dest.resolve().is_relative_to(lake.resolve()):
         raise UsageError(f"{dest} is inside the lake; nothing was exported. Name a place outside {lake}.")
     entries = list(dest.iterdir()) if dest.is_dir() else []
@@ -242,9 +247,19 @@ def declarations(lake: Lake, snapshots: Mapping[str, Snapshot]) -> str:
     return needs + "".join(f"{statement};\n" for statement in statements) + left_out * bool(statements)
 
 
+def expect_path(dest: Path) -> None:
+    """Raise `UsageError` for a url, of which folders of this machine would be made."""
+    if url := next((one for one in dest.parts if one in URLS), ""):
+        at = f"{url}//{'/'.join(dest.parts[dest.parts.index(url) + 1 :])}"
+        raise UsageError(
+            f"{at} is no place on this machine; nothing was written. Name a file or folder, and copy what is then there to where it belongs."
+        )
+
+
 @contextmanager
 def replacing(dest: Path) -> Iterator[Path]:
     """Lend a draft, to be made a file or a folder; it takes the place of `dest` only if the block succeeds."""
+    expect_path(dest)
     # What a link points to is replaced, not the link.
     dest = dest.resolve()
     if dest.exists() and not (dest.is_file() or dest.is_dir()):

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from workbench.errors import LakeError, UsageError
 from workbench.lake.pending import inside
-from workbench.lake.remote.where import here
+from workbench.lake.remote.where import here, readable
 from workbench.lake.stored import typed
 from workbench.tables import quote
 from workbench.tables.record import Record
@@ -162,7 +162,7 @@ class File:
             return pq.ParquetFile(self.path, metadata=meta, memory_map=True, pre_buffer=False, read_dictionary=texts)
         except OSError as fault:
             raise LakeError(
-                f"{self.path} cannot be read ({fault}), and nothing was changed. `workbench verify` says what mends it."
+                f"{readable(self.path)} cannot be read ({fault}), and nothing was changed. `workbench verify` says what mends it."
             ) from fault
 
     @cached_property

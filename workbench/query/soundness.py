@@ -21,6 +21,7 @@ from workbench.lake.remote.where import remote_of
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
 from workbench.query.checks import Check, State
+from workbench.query.report import sized
 
 # The oldest versions that the library works with, and single ones that it does not: as pyproject.toml has them.
 NEEDS = {"duckdb": (1, 5, 5), "deltalake": (1, 6, 6), "pyarrow": (25,), "polars": (2, 1)}
@@ -216,9 +217,11 @@ def answering(lake: Lake) -> list[Check]:
     began = time.monotonic()
     try:
         there = remote.size(NAME)
+        took = time.monotonic() - began
+        # What it takes to read anything: not all that may be asked for one object may be asked for a list of them.
+        remote.mirror.look()
     except WorkbenchError as fault:
         return [Check("bucket", "bad", time.monotonic() - began, "seconds", str(fault))]
-    took = time.monotonic() - began
     if there is None:
         return [Check("bucket", "bad", took, "seconds", f"{remote.where} answers, and holds no {NAME}: no lake is there any more.")]
     told = f"{remote.where} answers within {took * 1000:,.0f} ms."
@@ -227,3 +230,13 @@ def answering(lake: Lake) -> list[Check]:
             Check("bucket", "look", took, "seconds", f"{told} Every refresh and every look for new rows waits so long: see to the network.")
         ]
     return [Check("bucket", "good", took, "seconds", told)]
+
+
+def held(lake: Lake, settings: Settings | None) -> list[Check]:
+    """How much of a bucket's data this machine holds; nothing of a lake in a folder."""
+    remote = remote_of(lake.root)
+    if remote is None:
+        return []
+    size, most = remote.held.size(), settings.cache_bytes if settings else remote.held.limit
+    told = f"This machine holds {sized(size)} of its data, of {sized(most)} that it may (WORKBENCH_CACHE_SIZE), in {lake.root}."
+    return [Check("cache", "good", size, "bytes", f"{told} `workbench clean --cache --yes` lets it go.")]

@@ -43,6 +43,8 @@ FREE_SHARE, FREE_BYTES = 0.05, 5_000_000_000
 FULL_BYTES = 500_000_000
 # What a journal holds is read with every query of documented tables, until upkeep folds it into files.
 JOURNAL_BYTES = 500_000_000
+# What is not looked at where the bucket of a lake does not answer: each look would wait for it once more.
+OF_THE_BUCKET = ("tables", "log", "freshness", "quarantine", "last refresh", "clock")
 # Of refreshes longer ago than this only the landing records tell.
 RECENT = timedelta(days=60)
 
@@ -102,14 +104,17 @@ def health(lake: Lake, shown: Mapping[str, Snapshot] | None = None, ran: Ran = t
     checks = looked("lake", "format", lambda: [soundness.named(lake)])
     sizes = [0]
     if all(one.state != "bad" for one in checks):
-        shots, broken = snapshots(lake, shown)
+        far = looked("bucket", "seconds", lambda: soundness.answering(lake))
+        silent = any(one.state == "bad" for one in far)
+        shots, broken = ({}, {}) if silent else snapshots(lake, shown)
         for name, unit, look in (
             ("tables", "damaged", lambda: [readable(shots, broken)]),
             ("log", "damaged", lambda: [soundness.whole(lake)]),
             ("freshness", "sessions", lambda: [fresh(lake, shots)]),
             ("quarantine", "refused", lambda: [refused(lake, shots)]),
-            ("bucket", "seconds", lambda: soundness.answering(lake)),
+            ("bucket", "seconds", lambda: far),
             ("disk", "bytes", lambda: [room(lake)]),
+            ("cache", "bytes", lambda: soundness.held(lake, settings)),
             ("writing", "shut folders", lambda: [writable(lake)]),
             ("journal", "bytes", lambda: [journals(lake)]),
             ("modes", "paths", lambda: [open_to_others(lake)]),
@@ -119,10 +124,12 @@ def health(lake: Lake, shown: Mapping[str, Snapshot] | None = None, ran: Ran = t
             ("clock", "seconds ahead", lambda: [soundness.clock(lake, shots)]),
             ("backup", "hours", lambda: soundness.backed_up(lake, settings)),
         ):
-            checks += looked(name, unit, look)
+            if not (silent and name in OF_THE_BUCKET):
+                checks += looked(name, unit, look)
         sizes = [shot.size for shot in shots.values()]
-        with suppress(WorkbenchError, OSError):
-            sizes += [one.snapshot().size for one in written(lake.root)]
+        if not silent:
+            with suppress(WorkbenchError, OSError):
+                sizes += [one.snapshot().size for one in written(lake.root)]
     sizes += [int(one.value or 0) for one in checks if one.name == "journal"]
     order = {"bad": 0, "look": 1, "good": 2}
     problems = [one for one in checks if one.state != "good"]
@@ -173,7 +180,7 @@ def snapshots(lake: Lake, shown: Mapping[str, Snapshot] | None) -> tuple[dict[st
                 lake[name].commits(found[name].version)
                 if gone := len(lake[name].lost()):
                     broken[name] = f"{name}: {gone} of its files are gone from the disk; refresh {name}, or bring them back from a backup."
-        except (LakeError, OSError) as fault:
+        except (WorkbenchError, OSError) as fault:
             found.pop(name, None)
             broken[name] = str(fault)
     return found, broken

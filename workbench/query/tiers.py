@@ -72,6 +72,6 @@ def leaving(root: Path, plan: Sequence[Leaving], *, policies: int) -> Report:
         f"{len(going)} chunks, {sum(one.rows for one in going):,} rows, {sized(sum(one.size for one in going))}, would leave; nothing did"
     )
     refused = f", {len(plan) - len(going)} refused" * (len(going) < len(plan))
-    title = f"{readable(root)}: {what}{refused}" if policies else f"{root}: workbench.toml has no [retention]: everything is kept"
+    title = f"{readable(root)}: {what}{refused}" if policies else f"{readable(root)}: workbench.toml has no [retention]: everything is kept"
     status = 3 if refused else 0
     return Report(title, rows, ("files", "first", "last"), root=readable(root), dry_run=True, exit_status=status, notes=[])

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from workbench.errors import UsageError
 from workbench.lake.leftovers import Leftover
-from workbench.lake.remote.where import readable
+from workbench.lake.remote.where import readable, remote_of
 from workbench.lake.vacuum import FLOOR, Vacuumed, ages
 from workbench.lake.verify import Verified
 from workbench.query.report import Report, sized
@@ -62,9 +63,19 @@ def floored(root: Path, keep: timedelta) -> str:
     return f"files that were put into the bucket or replaced there within {FLOOR} stay, whatever is asked for: another machine may be about to commit or read them"
 
 
-def cleaned(root: Path, found: Sequence[Leftover], *, dry_run: bool) -> Report:
-    """What was left behind, and its bytes."""
+def cleaned(root: Path, found: Sequence[Leftover], *, dry_run: bool, cache: bool = False) -> Report:
+    """What was left behind, and its bytes; with `cache` what this machine holds of a bucket's data goes, too. Raises `UsageError` if it is a lake in a folder."""
     size = sum(one.size for one in found)
     did = "would be removed; nothing was" if dry_run else "removed"
     rows = [{"kind": one.kind, "bytes": one.size, "path": str(one.path)} for one in found]
-    return Report(f"{readable(root)}: {len(found)} leftovers, {sized(size)}, {did}", rows, root=readable(root), bytes=size, dry_run=dry_run)
+    held = ""
+    if cache:
+        if (remote := remote_of(root)) is None:
+            raise UsageError(
+                f"{root} is a lake in a folder, of which nothing is held anywhere else; nothing was removed. Leave out the cache."
+            )
+        files, bytes_held = remote.held.let_go(dry_run=dry_run)
+        held, size = f" and {files:,} files that this machine holds of it", size + bytes_held
+    return Report(
+        f"{readable(root)}: {len(found)} leftovers{held}, {sized(size)}, {did}", rows, root=readable(root), bytes=size, dry_run=dry_run
+    )

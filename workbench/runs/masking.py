@@ -1,10 +1,13 @@
 """Secrets kept out of what runs leave behind: the settings' own, and what the environment has under names that say so."""
 
 import base64
+import configparser
 import html
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, quote_plus
 
@@ -19,6 +22,11 @@ SAYS_SO = re.compile(
 )
 LOGIN_IN_URL = re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)(?=@)")
 
+# What lets whoever has an address of an object read it.
+SIGNED = re.compile(r"(X-Amz-(?:Credential|Signature|Security-Token)=)[^\s&\"'<>\\]+")
+# The files in which boto3 finds keys, and the variables that name others.
+PROFILES = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
+
 
 class Secrets:
     """Texts that must not be written; `mask` takes them out of a text, in each form in which they are likely to stand there."""
@@ -32,11 +40,11 @@ class Secrets:
 
     @classmethod
     def of(cls, settings: "Settings", env: Mapping[str, str]) -> Self:
-        """The secrets of some settings, and those of the environment."""
+        """The secrets of some settings, those of the environment, and the keys for S3 that it leads to."""
         declared = [str(getattr(settings, name)) for name, one in settings.declared().items() if one.metadata["secret"]]
         notify = getattr(settings, "notify", None)
         others = [value for name, value in env.items() if SAYS_SO.search(name.upper()) and len(value) >= SHORTEST_OF_OTHERS]
-        return cls([*declared, *others, *([notify.webhook] if notify else [])])
+        return cls([*declared, *others, *keys_of_profiles(env), *([notify.webhook] if notify else [])])
 
     def __contains__(self, text: object) -> bool:
         """Whether a text holds a secret, or a URL with a password."""
@@ -44,7 +52,7 @@ class Secrets:
 
     def mask(self, text: str) -> str:
         """The text without its secrets."""
-        text = LOGIN_IN_URL.sub(rf"\1:{MASK}", text)
+        text = SIGNED.sub(rf"\1{MASK}", LOGIN_IN_URL.sub(rf"\1:{MASK}", text))
         return self._pattern.sub(MASK, text) if self._pattern else text
 
     def masked(self, value: Any) -> Any:
@@ -54,6 +62,17 @@ class Secrets:
         if isinstance(value, Mapping):
             return {self.mask(str(name)): self.masked(one) for name, one in value.items()}
         return [self.masked(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def keys_of_profiles(env: Mapping[str, str]) -> list[str]:
+    """The keys of all profiles of this user's for S3; none of a file that cannot be read."""
+    found = list[str]()
+    for variable, file in PROFILES.items():
+        read = configparser.RawConfigParser(strict=False)
+        with suppress(OSError, UnicodeDecodeError, configparser.Error, RuntimeError):
+            read.read(Path(env.get(variable) or file).expanduser(), encoding="utf-8")
+        found += [value for name in read.sections() for key, value in read.items(name) if says_secret(key)]
+    return [one for one in found if len(one) >= SHORTEST_OF_OTHERS]
 
 
 def forms_of(text: str) -> set[str]:

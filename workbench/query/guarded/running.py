@@ -11,7 +11,7 @@ from weakref import ref
 import duckdb
 
 from workbench.errors import QueryError, TookTooLong
-from workbench.query.catalog import query_error
+from workbench.query.buckets import query_error
 from workbench.query.guarded.watch import Watch
 from workbench.query.querylog import record
 

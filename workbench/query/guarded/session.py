@@ -20,7 +20,8 @@ from workbench.errors import NotAllowed, QueryError, TookTooLong
 from workbench.lake.declared import records
 from workbench.lake.snapshots import Snapshot
 from workbench.lake.store import Lake
-from workbench.query.catalog import Catalog, query_error
+from workbench.query.buckets import query_error
+from workbench.query.catalog import Catalog
 from workbench.query.guarded import names
 from workbench.query.guarded.gate import Gate
 from workbench.query.guarded.running import Limit, Noting, Run
