@@ -23,18 +23,22 @@ demo: venv
 lab: venv
 	$(BIN)/jupyter lab notebooks
 
-# Two files at a time; what kills, races or takes long has the machine to itself. What fails has one more go, alone: a fault fails again, and what
+# Two files at a time; what kills, races or is drawn in a browser has the machine to itself. What fails has one more go, alone: a fault fails again, and what
 # passes then is named in the output all the same.
 ONCE_MORE = || { [ $$? -eq 1 ] && echo "== what failed, once more and alone" && $(BIN)/python -m pytest -v --last-failed --last-failed-no-failures none
 FAST := -m "not slow and not browser and not long"
-SLOW := -m "(slow or browser) and not long"
+ALONE := tests/crash tests/browser tests/panels
+SLOW := -m "slow and not browser and not long" $(addprefix --ignore=,$(ALONE)) --durations=10
+LAST := -m "(slow or browser) and not long" --durations=10
+
 test: venv lint types test-fast test-slow
 
 test-fast: venv
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(FAST) $(ONCE_MORE) $(FAST); }
 
 test-slow: venv
-	$(BIN)/python -m pytest $(SLOW) $(ONCE_MORE) $(SLOW); }
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(SLOW) $(ONCE_MORE) $(SLOW); }
+	$(BIN)/python -m pytest -q $(LAST) $(ALONE) $(ONCE_MORE) $(LAST) $(ALONE); }
 
 lint: venv
 	$(BIN)/ruff check .
