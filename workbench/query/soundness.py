@@ -238,5 +238,5 @@ def held(lake: Lake, settings: Settings | None) -> list[Check]:
     if remote is None:
         return []
     size, most = remote.held.size(), settings.cache_bytes if settings else remote.held.limit
-    told = f"This machine holds {sized(size)} of its data, of {sized(most)} that it may (WORKBENCH_CACHE_SIZE), in {lake.root}."
+    told = f"This machine holds {sized(size)} of its data, of {sized(most)} that it may (WORKBENCH_CACHE_SIZE), in its cache, {lake.root}."
     return [Check("cache", "good", size, "bytes", f"{told} `workbench clean --cache --yes` lets it go.")]
