@@ -1,6 +1,7 @@
 """Landing by executors of every kind: of this process, of this machine, of a Dask cluster; and what becomes of workers that cannot, or are lost."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, InvalidStateError, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, timedelta
@@ -663,6 +664,21 @@ def test_the_command_lands_on_a_cluster(two: Dask, tmp_path: Path, vendor: Path)
     moves = [one for event in events if event["event"] == "moves" for one in event["files"]]
     assert all((one["doing"], one["fetched"]) == ("with a worker", 0) for one in moves)
     assert (events[-1]["event"], events[-1]["workers"]) == ("summary", f"{two.address}: 2 workers, 2 threads")
+
+
+def test_an_answer_to_what_was_given_up_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    executing.quieted()
+    executing.quieted()
+    loop = logging.getLogger("tornado.application")
+    given_up, broken = Future[int](), Future[int]()
+    given_up.cancel()
+    broken.set_result(1)
+    for future in (given_up, broken):
+        try:
+            future.set_result(1)
+        except InvalidStateError:
+            loop.exception("Exception in callback")
+    assert [str(record.exc_info[1]).split(":")[0] for record in caplog.records if record.exc_info] == ["FINISHED"]
 
 
 @pytest.mark.slow

@@ -237,3 +237,12 @@ def quieted() -> None:
         logger = logging.getLogger(name)
         if logger.level in (logging.NOTSET, logging.INFO, logging.WARNING):
             logger.setLevel(logging.ERROR)
+    logging.getLogger("tornado.application").addFilter(wanted)
+
+
+def wanted(record: logging.LogRecord) -> bool:
+    """Whether a record of the client's event loop is worth a word: not that an answer came for what a run that was stopped had given up."""
+    from concurrent.futures import InvalidStateError
+
+    fault = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(fault, InvalidStateError) and str(fault).startswith("CANCELLED"))
