@@ -55,7 +55,7 @@ ASK := $(filter-out $(HARDLY:%=tests/query/test_%.py),$(sort $(wildcard tests/qu
 	$(wildcard tests/importers/test_taking.py tests/importers/test_arriving.py) tests/test_old_queries.py tests/test_documents.py tests/test_right_prices.py \
 	tests/test_security_sql.py tests/test_security_growing.py tests/backup/test_drill.py
 # What this version alone shows: a lake in a bucket, read through httpfs.
-HTTPFS := tests/query/test_far_reading.py tests/far/test_verbs_far.py $(wildcard tests/interop/test_*.py)
+HTTPFS := tests/query/test_far_reading.py tests/far/test_verbs_far.py tests/far/test_using_far.py tests/lake/test_far_attack.py $(wildcard tests/interop/test_*.py)
 test-duckdb: venv
 	$(PYTHON) -m venv $(DUCKDB_15)
 	$(BIN)/uv pip sync --quiet --python $(DUCKDB_15)/bin/python --require-hashes requirements/lock-duckdb-1.5.5.txt

@@ -49,12 +49,11 @@ def files(tmp_path: Path) -> Path:
 def both(far: Path, files: Path, tmp_path: Path) -> tuple[Workbench, Workbench]:
     """The same lake in a bucket and on disk."""
     assert far
-    found = []
-    for given in ({}, {"data": str(tmp_path / "near")}):
-        bench = Workbench(Settings.load(source=f"folder:{files}", **given))
+    there = Workbench(Settings.load(source=f"folder:{files}"))
+    here = Workbench(Settings.load(source=f"folder:{files}", data=str(tmp_path / "near")))
+    for bench in (there, here):
         bench.refresh(start=DAYS[0], end=DAYS[-1], datasets=["stock_day", "stock_minute"]).run()
-        found.append(bench)
-    return found[0], found[1]
+    return there, here
 
 
 def settled(html: str) -> str:

@@ -87,7 +87,7 @@ def of_the_bucket(told: str) -> tuple[type[SourceError], ...]:
 def declare(con: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
     """Run declarations in one transaction.
 
-    Raises `SourceError` where a bucket does not give what they look at, and what else DuckDB refuses as it is; nothing is declared then, and may be later.
+    Raises `SourceError` where a bucket does not give what they look at, and what else DuckDB refuses as it is: nothing is declared then, and may be later.
     """
     try:
         con.execute(";\n".join(["BEGIN", *statements, "COMMIT"]))
@@ -97,6 +97,9 @@ def declare(con: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
         told = str(fault)
         for kind in of_the_bucket(told):
             raise kind(plainly(told)) from fault
+        # What httpfs says for itself.
+        if isinstance(fault, duckdb.HTTPException) or "s3://" in told:
+            raise query_error(fault) from fault
         raise
 
 
