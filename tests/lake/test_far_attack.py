@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from farlooks import count, land, remote, sound
 from farproxy import FarProxy, Trouble, farproxy
 from flatfiles import FRI, STOCK_DAY, THU, bar, put, text
 from s3server import S3
@@ -21,7 +22,6 @@ from workbench.lake import delta, vacuum
 from workbench.lake.maintain import alone
 from workbench.lake.remote.connection import Remote
 from workbench.lake.remote.mirror import Mirror
-from workbench.lake.remote.where import remote_of
 from workbench.lake.store import LakeTable
 from workbench.lake.verify import verify
 
@@ -52,30 +52,10 @@ def vendor(tmp_path: Path) -> Path:
     return folder
 
 
-def remote(bench: Workbench) -> Remote:
-    found = remote_of(bench.lake.root)
-    assert found
-    return found
-
-
 def made(bench: Workbench) -> None:
     """A table of one's own, in a lake."""
     bench.lake.make()
     bench.create_table(OWN, {"name": "VARCHAR", "value": "DOUBLE"}, key="name")
-
-
-def land(bench: Workbench, vendor: Path) -> Any:
-    return bench.refresh(source=f"folder:{vendor}").run()
-
-
-def count(bench: Workbench, name: str = "stock_day") -> int:
-    remote(bench).mirror.stale()
-    return int(bench.sql(f"SELECT count(*) FROM {name}").fetchall()[0][0])
-
-
-def sound(bench: Workbench) -> list[str]:
-    remote(bench).mirror.stale()
-    return [f"{one.table} {one.kind} {one.what}" for one in verify(bench.lake).faults]
 
 
 # ---------------------------------------------------------------------- after a commit

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from crash.harness import forkserver
+from farlooks import count, land, remote, sound
 from farproxy import FarProxy, Passing, Trouble, farproxy
 from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, THU, bar, minutes, put, text
 from s3server import S3
@@ -21,8 +22,6 @@ from workbench.errors import BadKeys, LakeError, UsageError, WorkbenchError
 from workbench.lake import vacuum
 from workbench.lake.history import history
 from workbench.lake.remote.connection import Remote
-from workbench.lake.remote.where import remote_of
-from workbench.lake.verify import verify
 from workbench.tables import TABLES
 
 pytestmark = pytest.mark.s3
@@ -61,26 +60,6 @@ def bench(proxy: FarProxy) -> Iterator[Workbench]:
     with Workbench(Settings.load()) as made:
         yield made
         proxy.clear()
-
-
-def remote(bench: Workbench) -> Remote:
-    found = remote_of(bench.lake.root)
-    assert found
-    return found
-
-
-def land(bench: Workbench, vendor: Path) -> Any:
-    return bench.refresh(source=f"folder:{vendor}").run()
-
-
-def count(bench: Workbench, name: str = "stock_day") -> int:
-    remote(bench).mirror.stale()
-    return int(bench.sql(f"SELECT count(*) FROM {name}").fetchall()[0][0])
-
-
-def sound(bench: Workbench) -> list[str]:
-    remote(bench).mirror.stale()
-    return [f"{one.table} {one.kind} {one.what}" for one in verify(bench.lake).faults]
 
 
 # ---------------------------------------------------------------------- a store that fails

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from farlooks import remote
 from flatfiles import FRI, MON, STOCK_DAY, STOCK_MINUTE, STOCK_TRADES, THU, TRADE, bar, minutes, put, text, trade
 
 import workbench
@@ -21,7 +22,6 @@ from workbench.lake import leftovers, quarantine, tiering, vacuum
 from workbench.lake.readers import registered
 from workbench.lake.remote.connection import Remote
 from workbench.lake.remote.registering import BELOW, Published
-from workbench.lake.remote.where import remote_of
 from workbench.lake.store import LakeTable
 from workbench.lake.verify import verify
 from workbench.tables import TABLES
@@ -52,12 +52,6 @@ def vendor(tmp_path: Path) -> Path:
     for day in (THU, FRI, MON):
         put(folder, STOCK_DAY, day, text([bar("AAA", day), bar("BBB", day)]))
     return folder
-
-
-def remote(bench: Workbench) -> Remote:
-    found = remote_of(bench.lake.root)
-    assert found
-    return found
 
 
 def land(bench: Workbench, vendor: Path, *tables: str) -> dict[str, int]:
